@@ -26,8 +26,8 @@ from runtime.sections import Settings
 
 _READ_SECONDS: Final = 15.0
 _STANDARD_ERRORS: Final = 4.0
-_COUNTED: Final = ("clicks", "refires", "visitors")
-_COUNTS: Final = "sum(clicks), sum(refires)"
+_COUNTED: Final = ("views", "actions", "refires", "visitors")
+_COUNTS: Final = "sum(views), sum(actions), sum(refires)"
 _ALL: Final = f"{_COUNTS}, sum(sessions), sum(bounces), sum(duration_ms)"
 _KEY: Final = "store, grain, dimension, bucket, value, is_bot"
 

@@ -27,8 +27,8 @@ _JSON: Final = "application/json"
 _MAX_DIMENSIONS: Final = 6
 
 _NUMBERS: Final[dict[str, Any]] = {
-    "clicks": 1284, "refires": 31, "visitors": 402, "visitors_error": 0.0, "sessions": 455, "bounces": 210,
-    "duration_ms": 48210000,
+    "views": 1180, "actions": 104, "refires": 31, "visitors": 402, "visitors_error": 0.0, "sessions": 455,
+    "bounces": 210, "duration_ms": 48210000,
 }  # fmt: skip
 _HEAD: Final[dict[str, Any]] = {
     "store": "anns-shop", "timezone": "Europe/Zurich", "from": "2026-11-01T00:00:00+01:00", "to": None,
@@ -38,16 +38,17 @@ _TREND: Final = {
     **_HEAD, "grain": "day", "rows": [{"bucket": "2026-11-28", "dimension": "all", "value": "", **_NUMBERS}]
 }  # fmt: skip
 _BREAKDOWNS: Final = {
-    **_HEAD, "order": "clicks",
+    **_HEAD, "order": "visitors",
     "breakdowns": [{"dimension": "country", "rows": [{"value": "CH", **_NUMBERS}], "more": True}],
 }  # fmt: skip
 _LIVE: Final = {
     "store": "anns-shop",
-    "minutes": [{"minute": "2026-11-29T12:00:00.000Z", "clicks": 12, "visitors": 7}],
+    "minutes": [{"minute": "2026-11-29T12:00:00.000Z", "views": 11, "actions": 1, "visitors": 7}],
     "latest": [
         {
             "at": "2026-11-29T12:00:04.120Z", "type": "click", "page": "/shoes", "product": "sku-1",
-            "target": "add-to-cart", "country": "CH", "city": "Bern, CH", "device": "mobile", "source": "google",
+            "target": "add-to-cart", "name": "", "country": "CH", "city": "Bern, CH", "device": "mobile",
+            "source": "google",
         }
     ],
 }  # fmt: skip
@@ -146,8 +147,8 @@ async def get_breakdowns(
     ] = None,
     limit: Annotated[int, Query(ge=1, le=1_000, description="The most values of each.")] = 10,
     order: Annotated[
-        Literal["clicks", "visitors", "sessions"], Query(description="Which number has to be largest.")
-    ] = "clicks",
+        Literal["views", "actions", "visitors", "sessions"], Query(description="Which number has to be largest.")
+    ] = "visitors",
 ) -> Response:
     """The largest values of some dimensions over a whole range."""
     names = list(dict.fromkeys(dimension or ["page"]))

@@ -8,7 +8,8 @@ from pydantic import BaseModel
 class NumbersBody(BaseModel):
     """Numbers of any set of buckets and values: see `docs/reference/numbers.md`."""
 
-    clicks: int
+    views: int
+    actions: int
     refires: int
     visitors: int
     visitors_error: float
@@ -76,7 +77,8 @@ class LiveMinuteBody(BaseModel):
     """Counts of a minute."""
 
     minute: str
-    clicks: int
+    views: int
+    actions: int
     visitors: int
 
 

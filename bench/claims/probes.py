@@ -139,7 +139,11 @@ class Prober:
 
     def ask(self) -> set[str]:
         """The probes' products with a click in ``report``."""
-        return {row.value for row in self._analytics.report(STORE, ZoneInfo("UTC"), split="product") if row.clicks}
+        return {
+            row.value
+            for row in self._analytics.report(STORE, ZoneInfo("UTC"), split="product")
+            if row.views or row.actions
+        }
 
     def _watch(self, found: Probing) -> None:
         with self._lock:

@@ -28,11 +28,14 @@ from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
 from flows.arrays.types import I64, U64
 from flows.clicks.encoding.context import EncodingContext
+from flows.clicks.model.encoded_column import TextCodes
+from flows.clicks.model.facts import Facts, outcome_code
 from flows.clicks.model.sessions import SessionRows
 from flows.clicks.processor import PartitionProcessor
 from flows.clicks.state.page_cache import Pages
 from flows.clicks.state.session_state import Sessions
 from flows.delivery.batch import RawBatch
+from marketplace.clicks.outcomes import COUNTED, REFIRE
 from marketplace.enrichments.registry import Lookups
 
 _BATCH: Final = 6_250
@@ -102,21 +105,20 @@ def visits(events: int, hours: int) -> Callable[[], int]:
     for first in range(0, events, _BATCH):
         visitor, when = _activity(random, first, events, hours)
         pair = random.integers(0, 1 << 64, len(visitor), np.uint64)
-        refire = random.random(len(visitor)) < _REFIRES
-        pages.remember_activity(visitor, pair, when, refire, first, first + len(visitor) - 1)
+        pages.remember_activity(_facts(random, visitor, pair, when), first, first + len(visitor) - 1)
     return lambda: pages.nbytes
 
 
 def sessions(events: int, hours: int) -> Callable[[], int]:
     """Sessions of nine events."""
-    random, structure = np.random.default_rng(1), Sessions(_FAMILIES)
+    random, structure = np.random.default_rng(1), Sessions(_FAMILIES, 0)
     for first in range(0, events, _BATCH):
         visitor, when = _activity(random, first, events, hours)
         none = np.zeros(len(visitor), np.int64)
         entry = np.zeros((len(visitor), _FAMILIES), np.int32)
-        structure.add(
-            SessionRows(visitor, none.astype(np.uint8), none.astype(np.int32), when, when.copy(), none + 1, entry)
-        )
+        flags, codes = none.astype(np.uint8), none.astype(np.int32)
+        begun = SessionRows(visitor, flags, codes, when, when.copy(), none + 1, none, entry, codes)
+        structure.apply(structure.merge(begun))
     return lambda: structure.nbytes
 
 
@@ -132,6 +134,25 @@ def processor(events: int, hours: int) -> Callable[[], int]:
         path.process(RawBatch(0, offsets, [_NOON_MS] * len(chunk), [record.value for record in chunk]))
         offset += len(chunk)
     return lambda: path.nbytes + encoding.nbytes
+
+
+def _facts(random: np.random.Generator, visitor: U64, pair: U64, when: I64) -> Facts:
+    none = np.zeros(len(visitor), np.int64)
+    refire = random.random(len(visitor)) < _REFIRES
+    return Facts(
+        stores=TextCodes().column(["store"] * len(visitor)),
+        imported=none > 0,
+        key=pair,
+        dedupe_hour=none,
+        visitor=visitor,
+        pair=pair,
+        received_ms=when,
+        occurred_ms=when,
+        outcome=np.where(refire, outcome_code(REFIRE), outcome_code(COUNTED)).astype(np.uint8),
+        is_bot=none.astype(np.uint8),
+        is_view=none == 0,
+        codes=np.zeros((len(visitor), 0), np.int32),
+    )
 
 
 def _times(first: int, events: int, hours: int) -> I64:

@@ -18,10 +18,10 @@ from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processor import PartitionProcessor
 from flows.clicks.store_catalog import StoreCatalog
 from marketplace.enrichments.registry import Lookups
-from marketplace.tables import CLICKS, SESSION_DIMENSIONS
+from marketplace.tables import CLICKS, ENTRY_COLUMNS
 from runtime.breaker import CircuitBreaker
 
-COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *SESSION_DIMENSIONS)
+COLUMNS = ("store", "occurred_at", "visitor", "is_bot", "outcome", *ENTRY_COLUMNS)
 
 
 def run(task: Task) -> None:

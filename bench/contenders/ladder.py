@@ -21,6 +21,7 @@ from flows.clicks.encoding.dictionary import make_dictionaries
 from flows.clicks.output.arrow_rows import rows_of
 from flows.clicks.processed_batch import ProcessedBatch
 from flows.clicks.processor import PartitionProcessor
+from flows.clicks.state.click_page import Minutes
 from flows.clicks.state.stored_rows import StoredFacts, StoredSessions
 from flows.clicks.steps.decode import decode
 from flows.clicks.store_catalog import StoreCatalog
@@ -30,7 +31,7 @@ from flows.delivery.topic_consumer import BatchPolicy, TopicConsumer
 from marketplace.enrichments.registry import Lookups
 from marketplace.flows import CLICKS_FLOW
 from marketplace.stores import Store
-from marketplace.tables import CLICK_TABLES, SESSION_DIMENSIONS
+from marketplace.tables import CLICK_TABLES, ENTRY_COLUMNS
 from runtime.breaker import CircuitBreaker
 
 MAX_RECORDS: Final = 50_000
@@ -48,15 +49,16 @@ class EmptyPageStore:
         """None."""
         return np.zeros(0, np.uint64), np.zeros(0, np.int64)
 
-    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> tuple[U64, I64, I64]:
+    def minutes(self, partition: int, hours: list[int], before: int, only: U64 | None = None) -> Minutes:
         """None."""
-        return np.zeros(0, np.uint64), np.zeros(0, np.int64), np.zeros(0, np.int64)
+        none = np.zeros(0, np.int64)
+        return Minutes(none.astype(np.uint64), none.astype(np.uint8), none, np.zeros((0, 3), np.int32))
 
     def sessions(self, partition: int, hours: list[int], only: U64 | None = None) -> StoredSessions:
         """None."""
         none = np.zeros(0, np.int64)
-        texts: dict[str, list[str]] = {name: [] for name in SESSION_DIMENSIONS}
-        return StoredSessions(none.astype(np.uint64), none.astype(np.uint8), [], none, none, none, texts)
+        texts: dict[str, list[str]] = {name: [] for name in ENTRY_COLUMNS}
+        return StoredSessions(none.astype(np.uint64), none.astype(np.uint8), [], none, none, none, none, texts, [])
 
     def verdicts(self, partition: int, first: int, last: int) -> StoredFacts:
         """Never called: nothing was decided before."""

@@ -13,7 +13,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.insert_shape import structure_of
 from marketplace.clicks.events import CollectedClick
 from marketplace.enrichments import ENRICHMENTS
-from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSION_DIMENSIONS, SESSIONS
+from marketplace.tables import CLICKS, ENTRY_COLUMNS, LEDGER, ROLLUPS, SESSIONS
 from runtime.sections import Settings
 
 COLUMNS: Final = (*(name for enrichment in ENRICHMENTS for name in enrichment.columns), "page", "product")
@@ -145,7 +145,7 @@ class Inserter:
             **self._nowhere(len(store)),
         }
         for at, name in enumerate(COLUMNS):
-            if name in SESSION_DIMENSIONS:
+            if name in ENTRY_COLUMNS:
                 data[name] = pa.array([v[at] for v in values], pa.string()).dictionary_encode()
         return data
 

@@ -53,7 +53,8 @@ def events_relation(
         scope: The store and filters; its time is given apart.
         dimensions: Whose values are asked for.
         database: Where the tables are.
-        since, until: The range of time.
+        since: When the range of time begins; None for the beginning.
+        until: The first moment after it; None for the end.
     """
     asked = {*dimensions, *(name for name, _ in scope.filters)}
     visited = any(_BY_NAME[name].scope != "event" for name in asked)
@@ -96,6 +97,20 @@ def sessions_relation(scope: Scope, database: str) -> Relation | None:
     )
 
 
+def sessions_among(scope: Scope, database: str, visitors: str) -> Relation:
+    """Sessions of some visitors that overlap a scope, as they stand.
+
+    Args:
+        scope: The store, time and filters, which are by values of visits.
+        database: Where the tables are.
+        visitors: A query that gives their ids.
+    """
+    columns = {d.name: _of_session(d) for d in DIMENSIONS}
+    conditions, filtered = _filters(scope, columns, "session")
+    standing = _standing_sessions(scope, database, *scope.quarters(), among=visitors)
+    return Relation(standing, f"1{conditions}", {"store": scope.store, **filtered}, columns)
+
+
 def _of_event(dimension: Dimension) -> str:
     if dimension.column is None:
         return "''"
@@ -116,17 +131,22 @@ def _filters(scope: Scope, columns: dict[str, str], kind: str) -> tuple[str, dic
     return conditions, parameters
 
 
-def _standing_sessions(scope: Scope, database: str, since: datetime | None, until: datetime | None) -> str:
+def _standing_sessions(
+    scope: Scope, database: str, since: datetime | None, until: datetime | None, among: str = ""
+) -> str:
     """A relation of the sessions that overlap a range, as they stand; attributed as the scope says."""
     kept = ", ".join(("store", *_IDENTITY, "started_at", "ended_at", "views", "actions", *ENTRY_COLUMNS, EXIT_COLUMN))
     first = since
     attributed = scope.attribution != "visit"
     if attributed and since is not None:
         first = since - ATTRIBUTION_WINDOW
-    range_ = (f" AND ended_at >= {moment_of(first)}" if first is not None else "") + time_range("started_at", None, until)
+    range_ = (f" AND ended_at >= {moment_of(first)}" if first is not None else "") + time_range(
+        "started_at", None, until
+    )
+    range_ += f" AND visitor IN ({among})" if among else ""
     standing = (
-        f"(SELECT {kept}, toInt8(1) AS sign FROM {database}.{SESSIONS.name} "
-        f"WHERE store = {{store:String}} AND {BOTS[scope.bots]}{range_} GROUP BY {kept} HAVING sum(sign) > 0)"
+        f"(SELECT *, toInt8(1) AS sign FROM (SELECT {kept} FROM {database}.{SESSIONS.name} "
+        f"WHERE store = {{store:String}} AND {BOTS[scope.bots]}{range_} GROUP BY {kept} HAVING sum(sign) > 0))"
     )
     return _attributed(standing) if attributed else standing
 

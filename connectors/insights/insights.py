@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused
+from connectors.insights.departures import has_whole_hours, who_left
+from connectors.insights.facts import Relation, events_relation, sessions_relation
+from connectors.insights.keys import WEEKHOUR, time_range
 from connectors.insights.numbers import (
     Breakdown,
     LiveEvent,
@@ -20,9 +24,9 @@ from connectors.insights.numbers import (
     TrendWithTotals,
 )
 from connectors.insights.scope import InvalidQuery, QueryTooLarge, Scope, check_grain, check_split
-from connectors.insights.sources import MAX_ROWS, WEEKHOUR, fact_conditions, needs_facts, source, time_range
+from connectors.insights.sources import MAX_ROWS, needs_facts, source
 from marketplace.clicks.outcomes import REFIRE
-from marketplace.tables import CLICKS, LEDGER, ROLLUPS, SESSIONS, VISITOR_STATE
+from marketplace.tables import LEDGER, ROLLUPS, VISITOR_STATE
 
 SESSION_SECONDS_BOUNDS: Final = (0, 10, 30, 60, 180, 600, 1_800)
 """Upper bounds (seconds) of the classes of session lengths; one more class is for longer ones."""
@@ -39,6 +43,22 @@ _SUMS: Final = (
 )
 _ANY: Final = "HAVING views != 0 OR actions != 0 OR refires != 0 OR sessions != 0"
 _TOO_MANY_ROWS: Final = "TOO_MANY_ROWS"
+
+
+@dataclass(frozen=True)
+class _Answer:
+    """A row of the outer query; ``whole`` is the one of all together."""
+
+    key: Any
+    split: str
+    answer: str
+    numbers: Numbers
+    whole: bool
+
+    @classmethod
+    def of(cls, row: Sequence[Any]) -> _Answer:
+        """From a row of it."""
+        return cls(row[0], str(row[1]), str(row[2]), Numbers.of(row[3:10]), bool(row[11]))
 
 
 class Insights:
@@ -58,7 +78,7 @@ class Insights:
     def totals(self, scope: Scope) -> Numbers:
         """Numbers of the whole range."""
         rows = self._ask(scope, "", ["all"])
-        return Numbers.of(rows[0][3:]) if rows else Numbers()
+        return rows[0].numbers if rows else Numbers()
 
     def trend(self, scope: Scope, grain: str) -> list[Row]:
         """Numbers by bucket, oldest first; buckets without events are left out."""
@@ -67,9 +87,9 @@ class Insights:
     def trend_with_totals(self, scope: Scope, grain: str) -> TrendWithTotals:
         """Totals and trend by one query, for about the cost of either."""
         check_grain(grain)
-        rows = self._ask(scope, grain, ["all"], "ORDER BY whole, k", sets="GROUPING SETS ((k, split, answer), ())")
-        totals = [Numbers.of(row[3:-1]) for row in rows if row[-1]]
-        parts = tuple(Row(_bucket(row[0]), "", Numbers.of(row[3:-1])) for row in rows if not row[-1])
+        rows = self._ask(scope, grain, ["all"], "ORDER BY whole, k", totals=True)
+        totals = [row.numbers for row in rows if row.whole]
+        parts = tuple(Row(_bucket(row.key), "", row.numbers) for row in rows if not row.whole)
         return TrendWithTotals(totals[0] if totals else Numbers(), parts)
 
     def report(self, scope: Scope, grain: str, split: str, limit: int | None = None) -> list[Row]:
@@ -82,17 +102,18 @@ class Insights:
             limit: The most rows; more are ``QueryTooLarge``, and never cut off.
         """
         check_grain(grain)
-        end = "ORDER BY k, clicks DESC, answer" + ("" if limit is None else f" LIMIT {int(limit) + 1}")
+        end = "ORDER BY k, views + actions DESC, sessions DESC, answer"
+        end += "" if limit is None else f" LIMIT {int(limit) + 1}"
         rows = self._ask(scope, grain, [split], end)
         if limit is not None and len(rows) > limit:
             raise QueryTooLarge(
                 f"the answer has more than {limit:,} rows: choose a shorter range or a coarser grain, "
                 "or ask for the largest values alone"
             )
-        return [Row(_bucket(row[0]), str(row[2]), Numbers.of(row[3:])) for row in rows]
+        return [Row(_bucket(row.key), row.answer, row.numbers) for row in rows]
 
     def breakdowns(
-        self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str | Mapping[str, str] = "clicks"
+        self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str | Mapping[str, str] = "visitors"
     ) -> dict[str, Breakdown]:
         """The largest values of several dimensions over the whole range, in one query.
 
@@ -100,7 +121,7 @@ class Insights:
             scope: The store, time and filters.
             splits: Dimensions but ``all``.
             limit: The most rows for each.
-            order: ``clicks``, ``visitors`` or ``sessions``; or one of them for each dimension.
+            order: ``views``, ``actions``, ``visitors`` or ``sessions``; or one of them for each dimension.
         """
         orders = {split: order if isinstance(order, str) else order.get(split, "") for split in splits}
         for asked in (order, *orders.values()) if isinstance(order, str) else orders.values():
@@ -109,9 +130,9 @@ class Insights:
         found: dict[str, list[Row]] = {split: [] for split in splits}
         # Rollups cover a split by the dimension that is filtered by; other splits need the clicks.
         for group in _alike(scope, splits):
-            limits = f"ORDER BY {_largest(group, orders)}, clicks DESC, answer LIMIT {int(limit) + 1} BY split"
-            for _, split, value, *numbers in self._ask(scope, "", group, limits):
-                found[str(split)].append(Row(None, str(value), Numbers.of(numbers)))
+            most = f"{_largest(group, orders)}, views + actions DESC, sessions DESC, answer"
+            for row in self._ask(scope, "", group, f"ORDER BY {most} LIMIT {int(limit) + 1} BY split", cut=True):
+                found[row.split].append(Row(None, row.answer, row.numbers))
         return {
             split: Breakdown(split, tuple(found[split][:limit]), more=len(found[split]) > limit) for split in splits
         }
@@ -119,54 +140,56 @@ class Insights:
     def heatmap(self, scope: Scope) -> list[Row]:
         """Numbers by day of the week and hour of the store's clock."""
         rows = self._ask(scope, WEEKHOUR, ["all"], "ORDER BY k")
-        return [Row((int(row[0][0]), int(row[0][1])), "", Numbers.of(row[3:])) for row in rows]
+        return [Row((int(row.key[0]), int(row.key[1])), "", row.numbers) for row in rows]
 
     def session_distribution(self, scope: Scope) -> SessionDistribution:
-        """How many sessions there are of each length and number of clicks."""
+        """How many sessions there are of each length and number of page views."""
         scope.check()
-        where, parameters = _on_facts(scope, "started_at", *scope.quarters())
+        visits = sessions_relation(scope, self._clickhouse.database)
+        if visits is None:
+            return SessionDistribution((0,) * (len(SESSION_SECONDS_BOUNDS) + 1), (0,) * (len(SESSION_VIEWS_BOUNDS) + 1))
         seconds = "(toUnixTimestamp64Milli(ended_at) - toUnixTimestamp64Milli(started_at)) / 1000"
         counts = ", ".join(
-            [*_classes(seconds, SESSION_SECONDS_BOUNDS, "sign"), *_classes("clicks", SESSION_CLICKS_BOUNDS, "sign")],
+            [*_classes(seconds, SESSION_SECONDS_BOUNDS, "sign"), *_classes("views", SESSION_VIEWS_BOUNDS, "sign")],
         )
         query = (
-            f"SELECT {counts} FROM {self._clickhouse.database}.{SESSIONS.name} WHERE {where} "
+            f"SELECT {counts} FROM {visits.relation} WHERE {visits.conditions} "
             f"SETTINGS max_rows_to_read = {self._max_rows}"
         )
-        row = [int(count) for count in self._rows(query, parameters)[0]]
+        row = [int(count) for count in self._rows(query, visits.parameters)[0]]
         cut = len(SESSION_SECONDS_BOUNDS) + 1
         return SessionDistribution(tuple(row[:cut]), tuple(row[cut:]))
 
     def live_minutes(self, scope: Scope, now: datetime, minutes: int = 30) -> list[LiveMinute]:
         """Each of the last minutes, oldest first, also those without events."""
         first = now.astimezone(UTC).replace(second=0, microsecond=0) - timedelta(minutes=minutes - 1)
-        where, parameters = _on_facts(scope, "occurred_at", first)
+        events = self._events(scope, first)
         query = (
-            f"SELECT toStartOfMinute(occurred_at) AS minute, countIf(outcome != '{REFIRE.name}'), uniqExact(visitor) "
-            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} GROUP BY minute"
+            f"SELECT toStartOfMinute(occurred_at) AS minute, {_count('=')}, {_count('!=')}, uniqExact(visitor) "
+            f"FROM {events.relation} WHERE {events.conditions} GROUP BY minute"
         )
-        found = {row[0].replace(tzinfo=UTC): (int(row[1]), int(row[2])) for row in self._rows(query, parameters)}
+        found = {row[0].replace(tzinfo=UTC): map(int, row[1:]) for row in self._rows(query, events.parameters)}
         wanted = [first + timedelta(minutes=step) for step in range(minutes)]
-        return [LiveMinute(minute, *found.get(minute, (0, 0))) for minute in wanted]
+        return [LiveMinute(minute, *found.get(minute, (0, 0, 0))) for minute in wanted]
 
-    def clicks_since(self, scope: Scope, since: datetime) -> int:
-        """Clicks after a moment of the recent past, exact to the millisecond."""
-        where, parameters = _on_facts(scope, "occurred_at", since - timedelta(seconds=1))
+    def events_since(self, scope: Scope, since: datetime) -> int:
+        """Page views and actions after a moment of the recent past, exact to the millisecond."""
+        events = self._events(scope, since - timedelta(seconds=1))
         query = (
-            f"SELECT count() FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND "
-            f"outcome != '{REFIRE.name}' AND toUnixTimestamp64Milli(occurred_at) > {int(since.timestamp() * 1000)}"
+            f"SELECT count() FROM {events.relation} WHERE {events.conditions} AND outcome != '{REFIRE.name}' "
+            f"AND toUnixTimestamp64Milli(occurred_at) > {int(since.timestamp() * 1000)}"
         )
-        return int(self._rows(query, parameters)[0][0])
+        return int(self._rows(query, events.parameters)[0][0])
 
     def latest(self, scope: Scope, now: datetime, limit: int = 20, minutes: int = 30) -> list[LiveEvent]:
         """The newest events of the last minutes, newest first, without anything that identifies the visitor."""
-        where, parameters = _on_facts(scope, "occurred_at", now - timedelta(minutes=minutes))
+        events = self._events(scope, now - timedelta(minutes=minutes))
         query = (
-            "SELECT occurred_at, type, page, product, target, country, city, device, source "
-            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND outcome != '{REFIRE.name}' "
+            "SELECT occurred_at, type, page, product, target, name, country, city, device, source "
+            f"FROM {events.relation} WHERE {events.conditions} AND outcome != '{REFIRE.name}' "
             f"ORDER BY occurred_at DESC, source_partition, source_offset DESC LIMIT {int(limit)}"
         )
-        rows = self._rows(query, parameters)
+        rows = self._rows(query, events.parameters)
         return [LiveEvent(row[0].replace(tzinfo=UTC), *(str(value) for value in row[1:])) for row in rows]
 
     def targets(self, scope: Scope, limit: int = 100) -> list[Target]:
@@ -182,14 +205,14 @@ class Insights:
         return {str(row[3]): Target(target, str(row[3]), int(row[1]), int(row[2])) for row in found if row[3]}
 
     def _clicked(self, scope: Scope, product: str, limit: int, target: str | None = None) -> list[tuple[Any, ...]]:
-        where, parameters = _on_facts(scope, "occurred_at", *scope.quarters())
+        events = self._events(scope, *scope.quarters())
         chosen = "target != ''" if target is None else "target = {target:String}"
         return self._rows(
             f"SELECT target, countIf(outcome != '{REFIRE.name}') AS n, uniqExact(visitor), {product} AS of "
-            f"FROM {self._clickhouse.database}.{CLICKS.name} WHERE {where} AND type = 'click' AND {chosen} "
+            f"FROM {events.relation} WHERE {events.conditions} AND type = 'click' AND {chosen} "
             f"GROUP BY target, of HAVING n > 0 ORDER BY n DESC, target, of LIMIT {int(limit)} "
             f"SETTINGS max_rows_to_read = {self._max_rows}",
-            {**parameters, **({} if target is None else {"target": target})},
+            {**events.parameters, **({} if target is None else {"target": target})},
         )
 
     def outcomes(self, scope: Scope) -> Outcomes:
@@ -221,19 +244,72 @@ class Insights:
         return rows[0][0].replace(tzinfo=UTC) if int(rows[0][1]) else None
 
     def _ask(
-        self, scope: Scope, bucket: str, splits: Sequence[str], end: str = "", sets: str = ""
-    ) -> list[tuple[Any, ...]]:
+        self,
+        scope: Scope,
+        bucket: str,
+        splits: Sequence[str],
+        end: str = "",
+        *,
+        totals: bool = False,
+        cut: bool = False,
+    ) -> list[_Answer]:
+        """The numbers by bucket, split and value.
+
+        Args:
+            scope: The store, time and filters.
+            bucket: As in :func:`source`.
+            splits: Dimensions.
+            end: The end of the query.
+            totals: Whether the numbers of all together are wanted too, in a row of their own.
+            cut: Whether ``end`` chooses rows by their numbers.
+        """
         scope.check()
         for split in splits:
             check_split(split)
         inner, parameters = source(scope, bucket, splits, self._clickhouse.database)
         bound = f" SETTINGS max_rows_to_read = {self._max_rows}" if needs_facts(scope, splits) else ""
-        whole = ", grouping(k) AS whole" if sets else ""
-        return self._rows(
-            f"SELECT k, split, answer, {_SUMS}{whole} FROM ({inner}) "
-            f"GROUP BY {sets or 'k, split, answer'} {_ANY} {end}{bound}",
-            parameters,
+        sets = "GROUPING SETS ((k, split, answer), ())" if totals else "k, split, answer"
+        whole = "grouping(k)" if totals else "0"
+        grouped = f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}) GROUP BY {sets} {_ANY}"
+        rows = self._rows(f"{grouped} {end}{bound}", parameters)
+        if not any(row[10] for row in rows):
+            return [_Answer.of(row) for row in rows]
+        if not cut:
+            return self._without_who_left(scope, bucket, splits, [_Answer.of(row) for row in rows])
+        # Who is among the largest shows once those who left are not counted.
+        gone, named = who_left(scope, bucket, splits, self._clickhouse.database)
+        rows = self._rows(
+            "SELECT k, split, answer, views, actions, refires, seen - gone AS visitors, sessions, bounces, lengths, "
+            f"moved, whole FROM (SELECT * EXCEPT (visitors), visitors AS seen FROM ({grouped})) AS g "
+            f"LEFT JOIN ({gone}) AS l USING (k, split, answer) {end}",
+            {**parameters, **named},
         )
+        return [_Answer.of(row) for row in rows]
+
+    def _without_who_left(
+        self, scope: Scope, bucket: str, splits: Sequence[str], answers: list[_Answer]
+    ) -> list[_Answer]:
+        """The same, with visitors who belong to it still alone."""
+        left = self._who_left(scope, bucket, splits)
+        of_all = self._who_left(scope, "", splits) if any(answer.whole for answer in answers) else {}
+        less = [
+            sum(of_all.values()) if answer.whole else left.get((answer.key, answer.split, answer.answer), 0)
+            for answer in answers
+        ]
+        return [
+            replace(answer, numbers=replace(answer.numbers, visitors=answer.numbers.visitors - gone))
+            for answer, gone in zip(answers, less, strict=True)
+        ]
+
+    def _who_left(self, scope: Scope, bucket: str, splits: Sequence[str]) -> dict[tuple[Any, str, str], int]:
+        query, parameters = who_left(scope, bucket, splits, self._clickhouse.database)
+        bound = "" if has_whole_hours(scope, bucket) else f" SETTINGS max_rows_to_read = {self._max_rows}"
+        rows = self._rows(query + bound, parameters)
+        return {(row[0], str(row[1]), str(row[2])): int(row[3]) for row in rows}
+
+    def _events(self, scope: Scope, since: datetime | None, until: datetime | None = None) -> Relation:
+        scope.check()
+        return events_relation(scope, (), self._clickhouse.database, since, until)
 
     def _rows(self, query: str, parameters: dict[str, object]) -> list[tuple[Any, ...]]:
         try:
@@ -265,12 +341,8 @@ def _largest(splits: Sequence[str], orders: Mapping[str, str]) -> str:
     return f"multiIf({choices}, 0) DESC"
 
 
-def _on_facts(
-    scope: Scope, column: str, since: datetime | None, until: datetime | None = None
-) -> tuple[str, dict[str, object]]:
-    scope.check()
-    where, parameters = fact_conditions(scope)
-    return where + time_range(column, since, until), parameters
+def _count(sign: str) -> str:
+    return f"countIf(outcome != '{REFIRE.name}' AND type {sign} 'view')"
 
 
 def _classes(expression: str, bounds: Sequence[int], weight: str) -> list[str]:

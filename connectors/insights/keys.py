@@ -13,7 +13,9 @@ WEEKHOUR: Final = "weekhour"
 def time_range(column: str, since: datetime | None, until: datetime | None) -> str:
     """A condition on a time, with its AND; empty where both ends are open."""
     return "".join(
-        f" AND {column} {sign} {moment_of(moment)}" for sign, moment in ((">=", since), ("<", until)) if moment is not None
+        f" AND {column} {sign} {moment_of(moment)}"
+        for sign, moment in ((">=", since), ("<", until))
+        if moment is not None
     )
 
 

@@ -154,6 +154,7 @@ class LiveEvent:
     page: str
     product: str
     target: str
+    name: str
     country: str
     city: str
     device: str

@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Bots, Insights, InvalidQuery, Row, Scope
-from connectors.insights.sources import time_range
+from connectors.insights.keys import time_range
 from marketplace.flows import EXPIRED
 from marketplace.stores import SLUG
 from marketplace.tables import LEDGER, ROLLUPS
@@ -25,19 +25,21 @@ class ReportRow:
         bucket: ``2015-05-17T10:00:00+05:45`` for hours, ``2015-05-17`` for days, ``2015-05`` for months, in the
             store's own time.
         dimension, value: What was split by, and its value; empty for ``all``.
-        clicks: Events without re-fires.
-        refires: The same visitor and target again within two seconds.
+        views: Page views.
+        actions: Clicks and named events.
+        refires: The same visitor and target again within two seconds; neither views nor actions.
         visitors: Distinct visitors of the whole bucket, never a sum of smaller ones.
         visitors_error: 0 where ``visitors`` is exact, else one standard error of the estimate, in visitors.
         sessions: Sessions that began in the bucket.
-        bounces: Sessions with a single click.
+        bounces: Sessions in which one page was seen and nothing done.
         duration_ms: The sum of the sessions' lengths.
     """
 
     bucket: str
     dimension: str
     value: str
-    clicks: int
+    views: int
+    actions: int
     refires: int
     visitors: int
     visitors_error: float
@@ -222,7 +224,8 @@ def _row(row: Row, grain: str, split: str, zone: ZoneInfo) -> ReportRow:
         bucket=_label(row.bucket, grain, zone),
         dimension=split,
         value=row.value,
-        clicks=numbers.clicks,
+        views=numbers.views,
+        actions=numbers.actions,
         refires=numbers.refires,
         visitors=numbers.visitors,
         visitors_error=numbers.visitors_error,

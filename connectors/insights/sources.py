@@ -1,8 +1,8 @@
 """Where numbers come from, as SQL: daily rollups, rollups of a quarter of an hour, or single events and sessions.
 
 Each source gives rows of (k, split, answer, w, a, r, s, b, d, v, m): bucket, dimension, value, views, actions,
-re-fires, sessions, bounces, milliseconds, the mergeable set of visitors, and who may have left that set. The outer query
-is the same for all.
+re-fires, sessions, bounces, milliseconds, the mergeable set of visitors, and who may have left that set. The outer
+query is the same for all.
 
 Rollups suffice for every query of one stored dimension at a time, over any range. Others need the events themselves,
 each with its session where a value of the visit is asked for; such a query is bounded by ``MAX_ROWS``
@@ -15,13 +15,11 @@ from collections.abc import Sequence
 from typing import Final
 
 from connectors.insights.facts import events_relation, sessions_relation
-from connectors.insights.keys import WEEKHOUR, bucket_key, day_key, time_range
+from connectors.insights.keys import bucket_key, day_key, time_range
 from connectors.insights.scope import BOTS, Scope
 from marketplace.clicks.outcomes import REFIRE
 from marketplace.rollups import DIMENSIONS, SPARSE
 from marketplace.tables import ROLLUPS, VISITOR_STATE
-
-__all__ = ["MAX_ROWS", "WEEKHOUR", "needs_facts", "source", "who_left"]
 
 MAX_ROWS: Final = 50_000_000
 """Rows of facts that one query may read: a second or two of one server."""
@@ -53,27 +51,11 @@ def source(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> t
     """
     if needs_facts(scope, splits):
         return _facts(scope, bucket, splits, database)
-    return _stored(scope, bucket, splits, database)
+    return stored_rows(scope, bucket, splits, database)
 
 
-def who_left(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
-    """A SELECT of (k, split, answer, visitors) for :func:`source`: how many are in a stored set and no longer belong.
-
-    A set of visitors only grows. Whose visit came to begin with another event is named beside it; those of them who
-    have no event there are too many (docs/adr/0038).
-    """
-    stored, parameters = _stored(scope, bucket, splits, database)
-    moved = f"SELECT k, split, answer, arrayJoin(m) AS visitor FROM ({stored}) WHERE notEmpty(m)"
-    events, named = _events(scope, bucket, splits, database, among=f"SELECT DISTINCT visitor FROM ({moved})")
-    there = f"SELECT k, split, answer, visitor FROM ({events}) GROUP BY k, split, answer, visitor"
-    return (
-        f"SELECT k, split, answer, uniqExact(visitor) FROM ({moved}) "
-        f"WHERE (k, split, answer, visitor) NOT IN ({there}) GROUP BY k, split, answer",
-        {**parameters, **named},
-    )
-
-
-def _stored(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
+def stored_rows(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
+    """A SELECT from the rollups, and its parameters; at most one dimension is filtered by."""
     days = bucket in ("", "day", "month") and scope.whole_days()
     since, until = scope.labels() if days else scope.quarters()
     parameters: dict[str, object] = {"store": scope.store}
@@ -101,7 +83,7 @@ def _stored(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> 
 def _facts(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
     parts, parameters = [], dict[str, object]()
     if set(splits) & set(_OF_EVENTS):
-        events, named = _events(scope, bucket, splits, database)
+        events, named = event_rows(scope, bucket, splits, database)
         parameters |= named
         parts.append(
             "SELECT k, split, answer, toInt64(countIf(kind = 'view')) AS w, toInt64(countIf(kind = 'action')) AS a, "
@@ -118,13 +100,13 @@ def _facts(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> t
             f"SELECT {key} AS k, pair.1 AS split, pair.2 AS answer, toInt64(0) AS w, toInt64(0) AS a, toInt64(0) AS r, "
             "toInt64(sum(sign)) AS s, toInt64(sum(sign * (views <= 1 AND actions = 0))) AS b, "
             f"toInt64(sum(sign * ({length}))) AS d, {_state('visitor', 'If', ', 0')} AS v, "
-            f"CAST([], 'Array(UInt64)') AS m FROM {visits.relation} {_pairs(of_sessions, visits.columns)} "
+            f"CAST([], 'Array(UInt64)') AS m FROM {visits.relation} {pairs_of(of_sessions, visits.columns)} "
             f"WHERE {visits.conditions} AND {_present(of_sessions)} GROUP BY k, split, answer"
         )
     return " UNION ALL ".join(parts) or _nothing(), parameters
 
 
-def _events(
+def event_rows(
     scope: Scope, bucket: str, splits: Sequence[str], database: str, among: str = ""
 ) -> tuple[str, dict[str, object]]:
     """Single events as (k, split, answer, kind, visitor), once for each split; ``among`` selects visitors."""
@@ -134,13 +116,14 @@ def _events(
     kind = f"multiIf(outcome = '{REFIRE.name}', 'refire', type = 'view', 'view', 'action')"
     return (
         f"SELECT {bucket_key(bucket, 'occurred_at', scope.zone)} AS k, pair.1 AS split, pair.2 AS answer, "
-        f"{kind} AS kind, visitor FROM {events.relation} {_pairs(asked, events.columns)} "
+        f"{kind} AS kind, visitor FROM {events.relation} {pairs_of(asked, events.columns)} "
         f"WHERE {events.conditions}{only} AND {_present(asked)}",
         events.parameters,
     )
 
 
-def _pairs(splits: Sequence[str], columns: dict[str, str]) -> str:
+def pairs_of(splits: Sequence[str], columns: dict[str, str]) -> str:
+    """The ARRAY JOIN that gives each row once for each split, as ``pair`` of its name and value."""
     pairs = ", ".join(f"('{name}', {columns[name]})" for name in splits)
     return f"ARRAY JOIN [{pairs}] AS pair"
 

@@ -20,16 +20,16 @@ _EPOCH_ORDINAL = date(1970, 1, 1).toordinal()
 
 @dataclass(frozen=True)
 class DayStats:
-    """A store's day, without bots, whose clicks are counted apart.
+    """A store's day, without bots, whose events are counted apart.
 
     Attributes:
         store: The slug.
         day: The store's own date, ``YYYY-MM-DD``.
         revision: Sum over the Kafka partitions of how far they have changed that day; it only grows, so an older
             answer never replaces a newer one.
-        clicks, refires, sessions, bounces: Sums over people.
+        views, actions, refires, sessions, bounces: Sums over people.
         visitors: Distinct people (estimated beyond a few thousand).
-        bot_clicks: Clicks flagged as automated.
+        bot_events: Page views and actions flagged as automated.
         processed_at: When this was computed.
         lineage: Which tables it comes from: the identity of the rollups table, another one once it was made again.
             Revisions of two lineages cannot be compared.
@@ -38,12 +38,13 @@ class DayStats:
     store: str
     day: str
     revision: int
-    clicks: int
+    views: int
+    actions: int
     refires: int
     visitors: int
     sessions: int
     bounces: int
-    bot_clicks: int
+    bot_events: int
     processed_at: datetime
     lineage: str = ""
 

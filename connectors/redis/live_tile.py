@@ -27,7 +27,7 @@ if day and (lineage or '') == ARGV[7] and (day > ARGV[1] or (day == ARGV[1] and 
     return 0
 end
 redis.call('HSET', KEYS[1], 'day', ARGV[1], 'revision', ARGV[2],
-           'clicks', ARGV[3], 'visitors', ARGV[4], 'sessions', ARGV[5], 'lineage', ARGV[7])
+           'views', ARGV[3], 'actions', ARGV[8], 'visitors', ARGV[4], 'sessions', ARGV[5], 'lineage', ARGV[7])
 redis.call('EXPIRE', KEYS[1], ARGV[6])
 return 1
 """
@@ -64,8 +64,9 @@ class LiveTile:
                     self._show_visitors(pipe, store, seen, now_ms - LIVE_SECONDS * 1000)
                     self._send(pipe, _COMMANDS_AT_ONCE)
                 for store, day in newest.items():
-                    values: list[str | int] = [day.day, day.revision, day.clicks, day.visitors, day.sessions]
-                    self._save(keys=[f"tile:{{{store}}}"], args=[*values, _TILE_SECONDS, day.lineage], client=pipe)
+                    values: list[str | int] = [day.day, day.revision, day.views, day.visitors, day.sessions]
+                    values += [_TILE_SECONDS, day.lineage, day.actions]
+                    self._save(keys=[f"tile:{{{store}}}"], args=values, client=pipe)
                     self._send(pipe, _COMMANDS_AT_ONCE)
                 self._send(pipe, 1)
         except redis.RedisError as error:
@@ -86,7 +87,9 @@ class LiveTile:
             pipe.execute()
 
     def read(self, store: str, now_ms: int) -> dict[str, Any]:
-        """A store's tile: ``day``, ``clicks``, ``visitors``, ``sessions`` and ``live_visitors``; empty day if none.
+        """A store's tile: ``day``, ``views``, ``actions``, ``visitors``, ``sessions``, ``live_visitors``.
+
+        The day is empty if there is none.
 
         Raises:
             Unavailable: Redis does not answer.
@@ -96,7 +99,7 @@ class LiveTile:
             live = self._redis.zcount(f"live:{{{store}}}", now_ms - LIVE_SECONDS * 1000, "+inf")
         except redis.RedisError as error:
             raise Unavailable(f"Redis does not answer: {error}") from error
-        numbers = {name: int(fields.get(name, 0)) for name in ("clicks", "visitors", "sessions")}
+        numbers = {name: int(fields.get(name, 0)) for name in ("views", "actions", "visitors", "sessions")}
         return {"day": fields.get("day", ""), **numbers, "live_visitors": int(live)}
 
     def close(self) -> None:

@@ -237,8 +237,8 @@ def _latest(found: Backend, scope: Scope) -> list[LiveEvent]:
     return found.insights.latest(scope, datetime.now(UTC))
 
 
-def _clicks_of_seconds(found: Backend, scope: Scope, seconds: int) -> int:
-    return found.insights.clicks_since(scope, datetime.now(UTC) - timedelta(seconds=seconds))
+def _events_of_seconds(found: Backend, scope: Scope, seconds: int) -> int:
+    return found.insights.events_since(scope, datetime.now(UTC) - timedelta(seconds=seconds))
 
 
 def _live_visitors(found: Backend, store: str) -> int:
@@ -319,7 +319,7 @@ session_distribution = CachedQuery("clickhouse", _NUMBERS_SECONDS, _session_dist
 first_day = CachedQuery("clickhouse", _FIRST_DAY_SECONDS, _first_day)
 live_minutes = CachedQuery("clickhouse", _LIVE_SECONDS, _live_minutes)
 latest = CachedQuery("clickhouse", _LIVE_SECONDS, _latest)
-clicks_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _clicks_of_seconds)
+events_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _events_of_seconds)
 live_visitors = CachedQuery("redis", _LIVE_SECONDS, _live_visitors)
 targets = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets)
 targets_of_products = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets_of_products)

@@ -11,7 +11,7 @@ from typing import Final
 from dashboards.data.periods import CUSTOM, DEFAULT, PERIODS, Range
 from marketplace.rollups import DIMENSIONS, GRAINS
 
-METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "clicks": "Clicks"}
+METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "views": "Page views", "actions": "Actions"}
 BOTS: Final = {"exclude": "People only", "include": "People and bots", "only": "Bots only"}
 FILTERS: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 MAX_VALUE: Final = 500

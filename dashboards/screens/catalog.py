@@ -29,13 +29,13 @@ class Line:
 
     Attributes:
         product: The product.
-        clicks: Views of its pages and clicks on them.
+        views: Views of its pages.
         carts: How often it was put into a cart; None where that would take too much reading.
         is_new: Whether it has not been there for as long.
     """
 
     product: Product
-    clicks: int
+    views: int
     carts: int | None
     is_new: bool = False
 
@@ -43,7 +43,7 @@ class Line:
 NEEDS: Final[Mapping[str, Callable[[Line], bool]]] = {
     "Needs a picture": lambda line: not line.product.images,
     "Has no stock": lambda line: line.product.availability is Availability.NONE,
-    f"Not seen in {DAYS} days": lambda line: line.clicks == 0 and not line.is_new,
+    f"Not seen in {DAYS} days": lambda line: line.views == 0 and not line.is_new,
 }
 """What a seller should look at, of products that buyers can see."""
 
@@ -80,17 +80,17 @@ def show() -> None:
             column_config=_COLUMNS,
         )
     newest = f", the newest {MAX_LISTED:,} of them" if len(products) == MAX_LISTED else ""
-    st.caption(f"{formats.several(len(shown), 'product')}{newest}; clicks and carts of the last {DAYS} days.")
+    st.caption(f"{formats.several(len(shown), 'product')}{newest}; views and carts of the last {DAYS} days.")
 
 
 def lines_of(
-    products: Sequence[Product], clicks: Mapping[str, int], carts: Mapping[str, int] | None, since_ms: int
+    products: Sequence[Product], views: Mapping[str, int], carts: Mapping[str, int] | None, since_ms: int
 ) -> list[Line]:
-    """Products with their numbers, the most clicked first.
+    """Products with their numbers, the most seen first.
 
     Args:
         products: Of one store.
-        clicks: By what pages called the product: its id, its slug or a variant's SKU.
+        views: By what pages called the product: its id, its slug or a variant's SKU.
         carts: In the same way; None where they are not known.
         since_ms: When the numbers begin, epoch milliseconds.
     """
@@ -98,9 +98,9 @@ def lines_of(
     for product in products:
         names = {product.id, product.slug, *(variant.sku for variant in product.variants)}
         put = None if carts is None else sum(carts.get(name, 0) for name in names)
-        seen = sum(clicks.get(name, 0) for name in names)
+        seen = sum(views.get(name, 0) for name in names)
         lines.append(Line(product, seen, put, product.created_at > since_ms))
-    return sorted(lines, key=lambda line: (-line.clicks, line.product.title))
+    return sorted(lines, key=lambda line: (-line.views, line.product.title))
 
 
 def needs_of(line: Line) -> list[str]:
@@ -112,13 +112,13 @@ def _numbers(frame: shell.Frame) -> tuple[dict[str, int], dict[str, int] | None]
     today = frame.wall.replace(hour=0, minute=0, second=0, microsecond=0)
     scope = Scope(frame.store.slug, frame.zone, today - timedelta(days=DAYS - 1), today + timedelta(days=1))
     backend.targets_of_products.submit(scope, TO_CART)
-    seen = backend.breakdowns(scope, (("product", "clicks"),), _MAX_VALUES)["product"]
-    clicks = {row.value: row.numbers.clicks for row in seen.rows}
+    seen = backend.breakdowns(scope, (("product", "views"),), _MAX_VALUES)["product"]
+    views = {row.value: row.numbers.views for row in seen.rows}
     try:
         carts = backend.targets_of_products(scope, TO_CART)
     except QueryTooLarge:
-        return clicks, None
-    return clicks, {name: found.clicks for name, found in carts.items()}
+        return views, None
+    return views, {name: found.actions for name, found in carts.items()}
 
 
 def _tiles(lines: Sequence[Line]) -> None:
@@ -126,7 +126,7 @@ def _tiles(lines: Sequence[Line]) -> None:
     tiles = {
         "Products": (len(lines), "All, also drafts and archived ones."),
         "For sale": (for_sale, "Buyers can see them."),
-        f"Clicks, {DAYS} days": (sum(line.clicks for line in lines), formats.DEFINITIONS["clicks"]),
+        f"Page views, {DAYS} days": (sum(line.views for line in lines), formats.DEFINITIONS["views"]),
         f"Into carts, {DAYS} days": (_sum(line.carts for line in lines), f"Clicks on `{TO_CART}`."),
         "Need you": (sum(bool(needs_of(line)) for line in lines), "Without a picture, without stock, or not seen."),
     }
@@ -164,7 +164,7 @@ def _row(line: Line) -> dict[str, Any]:
         "state": product.state.value.capitalize(),
         "price": start + shown_amount(product.lowest_minor, product.currency),
         "stock": product.availability.value.capitalize(),
-        "clicks": line.clicks,
+        "views": line.views,
         "carts": line.carts,
         "rating": product.rating,
         "reviews": product.reviews,
@@ -177,7 +177,7 @@ _COLUMNS: Final = {
     "state": st.column_config.TextColumn("State", width="small"),
     "price": st.column_config.TextColumn("Price", width="small"),
     "stock": st.column_config.TextColumn("Stock", width="small"),
-    "clicks": st.column_config.NumberColumn("Clicks", format="localized", help=formats.DEFINITIONS["clicks"]),
+    "views": st.column_config.NumberColumn("Page views", format="localized", help=formats.DEFINITIONS["views"]),
     "carts": st.column_config.NumberColumn("Into carts", format="localized", help=f"Clicks on `{TO_CART}`."),
     "rating": st.column_config.NumberColumn("Rating", format="%.1f ★", help="The mean of the visible reviews."),
     "reviews": st.column_config.NumberColumn("Reviews", format="localized"),

@@ -26,8 +26,8 @@ def _moment() -> None:
     scope = frame.everything
     try:
         minutes = backend.live_minutes(scope)
-        recent = backend.clicks_of_seconds(scope, _RECENT_SECONDS)
-        last_minute = backend.clicks_of_seconds(scope, 60)
+        recent = backend.events_of_seconds(scope, _RECENT_SECONDS)
+        last_minute = backend.events_of_seconds(scope, 60)
         events = backend.latest(scope)
     except Unavailable:
         st.warning("ClickHouse does not answer. This page tries again.", icon=":material/cloud_off:")
@@ -44,16 +44,18 @@ def _moment() -> None:
             help=formats.DEFINITIONS["live"],
         )
         st.metric(
-            "Clicks in the last minute",
+            "Events in the last minute",
             formats.count(last_minute),
             border=True,
             help=formats.DEFINITIONS["last_minute"],
         )
-        st.metric(f"Clicks per second, last {_RECENT_SECONDS} s", f"{recent / _RECENT_SECONDS:.1f}", border=True)
+        st.metric(f"Events per second, last {_RECENT_SECONDS} s", f"{recent / _RECENT_SECONDS:.1f}", border=True)
     panels.freshness(frame)
     with st.container(border=True):
-        st.markdown("**Clicks by minute, last 30 minutes**")
-        panels.draw(charts.minutes(_minutes(frame, minutes)), "minutes", "Clicks of the last 30 minutes")
+        st.markdown("**Page views and actions by minute, last 30 minutes**")
+        panels.draw(
+            charts.minutes(_minutes(frame, minutes)), "minutes", "Page views and actions of the last 30 minutes"
+        )
     _feed(frame, events)
 
 
@@ -62,7 +64,9 @@ def _minutes(frame: shell.Frame, minutes: Sequence[LiveMinute]) -> list[dict[str
         {
             "ago": len(minutes) - 1 - at,
             "label": f"{minute.minute.astimezone(frame.zone):%H:%M}",
-            "clicks": minute.clicks,
+            "events": minute.views + minute.actions,
+            "views": minute.views,
+            "actions": minute.actions,
             "visitors": minute.visitors,
         }
         for at, minute in enumerate(minutes)
@@ -87,11 +91,17 @@ def _feed(frame: shell.Frame, events: Sequence[LiveEvent]) -> None:
         )
 
 
+def _deed(event: LiveEvent) -> str:
+    if event.type == "view":
+        return "looked at"
+    return event.name or f"clicked {event.target}".strip()
+
+
 def _line(frame: shell.Frame, event: LiveEvent, product: str) -> dict[str, str]:
     place = event.city or formats.value_label("country", event.country)
     return {
         "when": f"{event.at.astimezone(frame.zone):%H:%M:%S}",
-        "what": "looked at" if event.type == "view" else f"clicked {event.target}".strip(),
+        "what": _deed(event),
         "product": product,
         "page": event.page,
         "where": place,

@@ -38,12 +38,12 @@ def _targets(frame: shell.Frame) -> None:
             )
             return
         st.dataframe(
-            [{"what": each.name, "clicks": each.clicks, "visitors": each.visitors} for each in found],
+            [{"what": each.name, "actions": each.actions, "visitors": each.visitors} for each in found],
             hide_index=True,
             height=min(400, 38 + 35 * len(found)),
             column_config={
                 "what": st.column_config.TextColumn("What", width="medium"),
-                "clicks": st.column_config.NumberColumn("Clicks", format="localized"),
+                "actions": st.column_config.NumberColumn("Clicks", format="localized"),
                 "visitors": st.column_config.NumberColumn("Visitors", format="localized"),
             },
         )

@@ -6,7 +6,7 @@ import streamlit as st
 
 from dashboards.ui import panels, shell, tables
 
-DIMENSIONS = ("channel", "source", "medium", "campaign")
+DIMENSIONS = ("channel", "source", "medium", "campaign", "referrer", "entry_page")
 
 
 def show() -> None:
@@ -16,7 +16,7 @@ def show() -> None:
     tables.prefetch(frame, DIMENSIONS, "sessions")
     panels.trend(frame, panels.key_numbers(frame))
     st.caption(
-        "A session belongs to the click that began it. Clicks inside the shop come from its own pages and count as "
-        "internal."
+        "Each row shows all that its visits did, on whatever page. A visit belongs to the page view that began it; one "
+        "that goes on after a break of more than 30 minutes inside the shop counts as internal."
     )
     tables.show_tables(frame, DIMENSIONS, "sessions")

@@ -1,4 +1,4 @@
-"""The page Visits: when sessions happen, how long they are, and how many clicks they have."""
+"""The page Visits: when sessions happen, how long they are, and how many pages they see."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Final
 
 import streamlit as st
 
-from connectors.insights.insights import SESSION_CLICKS_BOUNDS, SESSION_SECONDS_BOUNDS
+from connectors.insights.insights import SESSION_SECONDS_BOUNDS, SESSION_VIEWS_BOUNDS
 from dashboards.data import backend
 from dashboards.data.view import METRICS
 from dashboards.ui import charts, formats, panels, shell
@@ -41,8 +41,8 @@ def show() -> None:
         st.markdown("**How long sessions are**")
         panels.draw(charts.classes(_lengths(SESSION_SECONDS_BOUNDS), shape.by_seconds), "lengths", "Session lengths")
     with right, st.container(border=True):
-        st.markdown("**How many clicks sessions have**")
-        panels.draw(charts.classes(_counts(SESSION_CLICKS_BOUNDS), shape.by_clicks), "depths", "Clicks per session")
+        st.markdown("**How many pages sessions see**")
+        panels.draw(charts.classes(_counts(SESSION_VIEWS_BOUNDS), shape.by_views), "depths", "Page views per session")
 
 
 def _lengths(bounds: Sequence[int]) -> list[str]:

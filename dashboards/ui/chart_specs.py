@@ -123,11 +123,12 @@ def minutes() -> Spec:
     chart = alt.Chart(_ROWS).mark_bar(color=PRIMARY, cornerRadiusEnd=3).encode(
         x=alt.X("ago:O", sort="descending", title=None,
                 axis=alt.Axis(labelAngle=0, values=[29, 20, 10, 0], labelExpr=_AGO, domain=False, ticks=False)),
-        y=alt.Y("clicks:Q", title=None,
+        y=alt.Y("events:Q", title=None,
                 axis=alt.Axis(tickCount=3, tickMinStep=1, format="~s", domain=False, ticks=False)),
         tooltip=[
             alt.Tooltip("label:N", title="Minute"),
-            alt.Tooltip("clicks:Q", title="Clicks", format=","),
+            alt.Tooltip("views:Q", title="Page views", format=","),
+            alt.Tooltip("actions:Q", title="Actions", format=","),
             alt.Tooltip("visitors:Q", title="Visitors", format=","),
         ],
     )  # fmt: skip

@@ -22,8 +22,13 @@ LABELS: Final = {
     "medium": "Medium",
     "campaign": "Campaign",
     "channel": "Channel",
+    "referrer": "Referrer",
+    "entry_page": "Entry page",
+    "exit_page": "Exit page",
     "product": "Product",
     "page": "Page",
+    "target": "Target",
+    "event": "Event",
 }
 PLURALS: Final = {
     "country": "Countries",
@@ -35,20 +40,27 @@ PLURALS: Final = {
     "medium": "Mediums",
     "campaign": "Campaigns",
     "channel": "Channels",
+    "referrer": "Referrers",
+    "entry_page": "Entry pages",
+    "exit_page": "Exit pages",
     "product": "Products",
     "page": "Pages",
+    "target": "Targets",
+    "event": "Events",
 }
 
 DEFINITIONS: Final = {
     "visitors": "Different browsers or apps that did something. A month's visitors are counted over the month, "
     "never added up from its days. Without a cookie, a browser is a new visitor each day.",
     "sessions": "Visits: what a visitor does without a break of more than 30 minutes.",
-    "clicks": "Page views and clicks by people; double clicks within 2 seconds count once.",
-    "bounce_rate": "Sessions with a single click, of all sessions.",
-    "session_seconds": "From a session's first click to its last, on average; a session of one click has no length.",
-    "clicks_per_session": "Clicks for each session, on average. Not shown under filters by source, page or product: "
-    "they choose clicks by what each one was, and sessions by how they began.",
-    "last_minute": "Clicks of the last 60 seconds.",
+    "views": "Pages that people saw; the same page again within 2 seconds counts once.",
+    "actions": "Clicks and named events, such as a product put into a cart; double clicks within 2 seconds count once.",
+    "bounce_rate": "Sessions in which one page was seen and nothing done, of all sessions.",
+    "session_seconds": "From a session's first event to its last, on average; a session of one event has no length.",
+    "views_per_session": "Page views for each session, on average. Not shown under filters by page, product, target or "
+    "event: they choose events by what each one was, and sessions by how they began.",
+    "entries": "Sessions that began here.",
+    "last_minute": "Page views and actions of the last 60 seconds.",
     "live": "Visitors who did something in the last 5 minutes.",
 }
 

@@ -20,10 +20,13 @@ from dashboards.ui.bars import Bar, show_bars
 from dashboards.ui.header import change
 from dashboards.ui.labels import labels
 from dashboards.ui.shell import Frame, pick
+from marketplace.rollups import DIMENSIONS
 
 TOP: Final = 9
-OF_THE_VISITOR: Final = frozenset({"country", "city", "browser", "os", "device"})
-"""Dimensions whose value is the same for all clicks of a session."""
+OF_THE_SESSION: Final = frozenset({"country", "city", "browser", "os", "device"}) | {
+    dimension.name for dimension in DIMENSIONS if dimension.scope != "event"
+}
+"""Dimensions whose value is the same for all events of a session."""
 _UNCHANGED: Final = 0.005
 Groups = Sequence[tuple[str, Sequence[str], str]]
 """For each card: its title, its dimensions, and the number that they are ordered by."""
@@ -44,8 +47,9 @@ class _Tile:
 _TILES: Final = (
     _Tile("Visitors", "visitors", formats.visitors),
     _Tile("Sessions", "sessions", lambda numbers: formats.count(numbers.sessions)),
-    _Tile("Clicks", "clicks", lambda numbers: formats.count(numbers.clicks)),
-    _Tile("Clicks a session", "clicks_per_session", lambda numbers: _decimal(numbers.clicks_per_session)),
+    _Tile("Page views", "views", lambda numbers: formats.count(numbers.views)),
+    _Tile("Actions", "actions", lambda numbers: formats.count(numbers.actions)),
+    _Tile("Views a session", "views_per_session", lambda numbers: _decimal(numbers.views_per_session)),
     _Tile("Bounce rate", "bounce_rate", lambda numbers: formats.percent(numbers.bounce_rate), "inverse"),
     _Tile("Session length", "session_seconds", lambda numbers: formats.duration(numbers.session_seconds)),
 )
@@ -88,8 +92,8 @@ def key_numbers(frame: Frame) -> Numbers:
 
 
 def is_meaningful(frame: Frame, name: str) -> bool:
-    """Whether a number means something under the filters: they must select clicks and sessions alike."""
-    return name != "clicks_per_session" or all(dimension in OF_THE_VISITOR for dimension, _ in frame.view.filters)
+    """Whether a number means something under the filters: they must select events and sessions alike."""
+    return name != "views_per_session" or all(dimension in OF_THE_SESSION for dimension, _ in frame.view.filters)
 
 
 def whole_shop(frame: Frame) -> str:
@@ -151,7 +155,7 @@ def trend(frame: Frame, totals: Numbers) -> None:
     if compare:
         before = previous(frame.days, frame.wall)[0]
         drawn = beside(drawn, before, backend.trend_with_totals(frame.before, by).rows, metric, by, frame.zone)
-    if not rows and not totals.clicks:
+    if not rows and not (totals.views or totals.actions or totals.sessions):
         filtered = " with these filters" if frame.view.filters else ""
         st.info(f"Nothing happened in these days{filtered}.", icon=":material/hourglass_empty:")
         return
@@ -221,7 +225,7 @@ def _bar(label: str, row: Row, metric: str, most: int) -> Bar:
     text = formats.visitors(numbers) if metric == "visitors" else formats.count(getattr(numbers, metric))
     hint = (
         f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} sessions, "
-        f"{formats.count(numbers.clicks)} clicks, {formats.percent(numbers.bounce_rate)} bounced"
+        f"{formats.count(numbers.views)} page views, {formats.percent(numbers.bounce_rate)} bounced"
     )
     return Bar(row.value, label, text, getattr(numbers, metric) / most, hint)
 

@@ -14,6 +14,7 @@ import streamlit as st
 
 from connectors.insights import Breakdown, Row
 from dashboards.data import backend
+from dashboards.data.view import METRICS
 from dashboards.ui import formats
 from dashboards.ui.header import change
 from dashboards.ui.labels import PRODUCT, Label, plain_labels, titles_of
@@ -22,8 +23,9 @@ from dashboards.ui.stable_order import keep_order
 from marketplace.entitlements import ENTITLEMENTS
 
 MAX_ROWS: Final = 10_000
+COLUMNS: Final = ("visitors", "sessions", "views", "actions")
 CSV_COLUMNS: Final = (
-    "visitors", "visitors_error", "sessions", "clicks", "refires", "bounces", "duration_ms",
+    "visitors", "visitors_error", "sessions", "views", "actions", "refires", "bounces", "duration_ms",
 )  # fmt: skip
 
 
@@ -129,7 +131,7 @@ def drawn(dimension: str, rows: Sequence[Row], order: str, label: Label | None =
     most = max(orders, default=0) or 1
     columns: dict[str, Any] = {
         dimension: [shown_as(row.value) for row in rows],
-        **{name: [getattr(number, name) for number in numbers] for name in ("visitors", "sessions", "clicks")},
+        **{name: [getattr(number, name) for number in numbers] for name in COLUMNS},
         "share": [count / most for count in orders],
         "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),
         "bounced": pa.array(
@@ -138,7 +140,7 @@ def drawn(dimension: str, rows: Sequence[Row], order: str, label: Label | None =
         "length": pa.array([number.session_seconds for number in numbers], pa.float64()),
     }
     # The number that the rows are ordered by comes first, with its bar: a narrow screen shows little more.
-    shown = [dimension, order, "share", *(name for name in ("visitors", "sessions", "clicks") if name != order)]
+    shown = [dimension, order, "share", *(name for name in COLUMNS if name != order)]
     if any(number.visitors_error for number in numbers):
         shown.insert(shown.index("visitors") + 1, "error")
     return pa.table({name: columns[name] for name in (*shown, "bounced", "length")})
@@ -153,8 +155,8 @@ def _columns(dimension: str) -> dict[str, Any]:
         "share": column.ProgressColumn("", min_value=0, max_value=1, format=" ", width=90),
         "error": column.NumberColumn("\N{PLUS-MINUS SIGN}", format="%.0f", help=error, width=60),
         **{
-            name: column.NumberColumn(name.capitalize(), format="localized", help=formats.DEFINITIONS[name], width=90)
-            for name in ("visitors", "sessions", "clicks")
+            name: column.NumberColumn(METRICS[name], format="localized", help=formats.DEFINITIONS[name], width=90)
+            for name in COLUMNS
         },
         "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=bounced, width=80),
         "length": column.NumberColumn("Length", format="%.0f s", help=length, width=80),

@@ -15,7 +15,17 @@ import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from marketplace.clicks.client_times import MAX_TIME_MS, ClientTime, parse_time_ms
-from marketplace.clicks.events import MAX_EVENT_ID_CHARS, MAX_PRODUCT_CHARS, MAX_TARGET_CHARS, MAX_URL_CHARS, EventType
+from marketplace.clicks.events import (
+    MAX_EVENT_ID_CHARS,
+    MAX_NAME_CHARS,
+    MAX_PRODUCT_CHARS,
+    MAX_PROPERTIES,
+    MAX_PROPERTY_CHARS,
+    MAX_PROPERTY_NAME_CHARS,
+    MAX_TARGET_CHARS,
+    MAX_URL_CHARS,
+    EventType,
+)
 from marketplace.clicks.faults import Fault, FaultCode, explain
 from marketplace.clicks.split import (
     MAX_BODY_VALUES,
@@ -32,13 +42,18 @@ from marketplace.clicks.split import (
 
 MAX_VISITOR_ID_CHARS: Final = 64
 
+PropertyName = Annotated[str, Meta(min_length=1, max_length=MAX_PROPERTY_NAME_CHARS)]
+PropertyText = Annotated[str, Meta(max_length=MAX_PROPERTY_CHARS)]
+Properties = Annotated[dict[PropertyName, bool | int | float | PropertyText], Meta(max_length=MAX_PROPERTIES)]
+"""What a store adds to a named event; numbers, true and false become texts."""
+
 
 class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True, forbid_unknown_fields=True, gc=False):
     """One event as a client sends it; unknown fields are left out of the record but belong to its fingerprint.
 
     Attributes:
         event_id: The client's own id; a retry must repeat it.
-        type: What the buyer did.
+        type: What the buyer did: ``view``, ``click``, or ``event`` for what ``name`` says.
         occurred_at: When, by the client's clock: ISO 8601 with an offset, or epoch milliseconds.
         sent_at: When it was sent by the same clock; shows the clock's skew.
         url: The page.
@@ -48,6 +63,8 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
         visitor_id: The snippet's first-party id.
         automated: The client declares automation.
         sampling: The fraction of events that the client sends, in (0, 1].
+        name: The name of an event of type ``event``, such as ``add_to_cart``.
+        properties: What the store adds to a named event.
     """
 
     event_id: Annotated[str, Meta(min_length=1, max_length=MAX_EVENT_ID_CHARS)]
@@ -61,6 +78,8 @@ class ClientEvent(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True,
     visitor_id: Annotated[str, Meta(min_length=1, max_length=MAX_VISITOR_ID_CHARS)] | UnsetType = UNSET
     automated: bool = False
     sampling: Annotated[float, Meta(gt=0, le=1)] = 1.0
+    name: Annotated[str, Meta(max_length=MAX_NAME_CHARS)] = ""
+    properties: Properties | UnsetType = UNSET
 
     def payload(self) -> ClientEvent:
         """The event without its transport fields: equal for a retry."""
@@ -203,10 +222,10 @@ def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
     """The canonical form of an event, equal for all ways to write it.
 
     Args:
-        event: Its payload is written as JSON, in the order of the fields and without defaults.
+        event: Its payload is written as JSON, in the order of the fields and without defaults, properties sorted.
         unknown: Other fields of the client's object, if any; they follow, with keys sorted at every level.
     """
-    payload = encode(event.payload())
+    payload = _encode_in_order(event.payload())
     return payload + _encode_sorted(unknown) if unknown else payload
 
 
@@ -221,6 +240,7 @@ _decode_any = msgspec.json.Decoder(float_hook=read_float).decode
 _decode_time = msgspec.json.Decoder(ClientTime).decode
 encode = msgspec.json.Encoder().encode
 """Encodes an object as JSON again."""
+_encode_in_order = msgspec.json.Encoder(order="deterministic").encode
 _encode_sorted = msgspec.json.Encoder(order="sorted").encode
 
 
@@ -324,9 +344,29 @@ def _checked(event: ClientEvent, batch_sent_at_ms: int | None, unknown: Mapping[
     """
     if not event.event_id.isprintable():
         raise _Refused("field_value", "event_id", "holds characters that cannot be printed")
+    _check_name(event)
     occurred_at_ms = _time(event.occurred_at, "occurred_at")
     sent_at_ms = batch_sent_at_ms if event.sent_at is UNSET else _time(event.sent_at, "sent_at")
     return ValidEvent(event, occurred_at_ms, sent_at_ms, canonical_payload(event, unknown))
+
+
+def _check_name(event: ClientEvent) -> None:
+    if event.type == "event":
+        if not event.name:
+            raise _Refused("field_missing", "name", "an event of type event needs a name, such as add_to_cart")
+        if not event.name.isprintable():
+            raise _Refused("field_value", "name", "holds characters that cannot be printed")
+    elif event.name:
+        raise _Refused("field_value", "name", "only an event of type event has a name")
+    elif event.properties is not UNSET:
+        raise _Refused("field_value", "properties", "only an event of type event has properties")
+
+
+def property_texts(properties: Properties | UnsetType) -> dict[str, str] | None:
+    """Properties as the record has them; None for none."""
+    if isinstance(properties, UnsetType) or not properties:
+        return None
+    return {name: value if isinstance(value, str) else encode(value).decode() for name, value in properties.items()}
 
 
 def _time(value: ClientTime | UnsetType, field: str) -> int | None:

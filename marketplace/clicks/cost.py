@@ -25,6 +25,7 @@ NEW_REFERRER_UNITS: Final = 4
 NEW_PRODUCT_UNITS: Final = 6
 NEW_CAMPAIGN_UNITS: Final = 8
 NEW_AGENT_UNITS: Final = 20
+NEW_NAMED_UNITS: Final = 2
 MOST_VALUES: Final = 16_384
 """The number of values of each kind and store that are certainly kept."""
 
@@ -78,9 +79,10 @@ class SeenValues:
     def __init__(self, most: int = MOST_VALUES) -> None:
         self._urls, self._products, self._referrers = RecentHashes(most), RecentHashes(most), RecentHashes(most)
         self._pages, self._campaigns, self._agents = RecentHashes(most), RecentHashes(most), RecentHashes(most)
+        self._named = RecentHashes(most)
 
     def __len__(self) -> int:
-        kinds = (self._urls, self._products, self._referrers, self._pages, self._campaigns, self._agents)
+        kinds = (self._urls, self._products, self._referrers, self._pages, self._campaigns, self._agents, self._named)
         return sum(map(len, kinds))
 
     def add_units(self, events: Sequence[ClientEvent], agents: Iterable[str], times: int = 1) -> int:
@@ -96,6 +98,8 @@ class SeenValues:
         units = self._page_units([url for url in urls if hash(url) in new_urls]) if new_urls else 0
         units += NEW_PRODUCT_UNITS * len(self._products.add(set(map(_product, events))) - _EMPTY)
         units += NEW_REFERRER_UNITS * len(self._referrers.add(set(map(_referrer, events))) - _EMPTY)
+        named = {f"{event.name} {event.properties}" for event in events if event.name}
+        units += NEW_NAMED_UNITS * len(self._named.add(named)) if named else 0
         return times * units + NEW_AGENT_UNITS * len(self._agents.add(agents) - _EMPTY)
 
     def _page_units(self, urls: Iterable[str]) -> int:
@@ -199,7 +203,7 @@ class SeenByStore:
     """
 
     def __init__(self, most: int = MOST_VALUES, most_in_all: int = _MOST_IN_ALL) -> None:
-        self._most, self._most_in_all = most, max(most_in_all, 12 * most)
+        self._most, self._most_in_all = most, max(most_in_all, 14 * most)
         self._stores: OrderedDict[str, SeenValues] = OrderedDict()
         self._size = 0
 

@@ -23,9 +23,10 @@ FaultCode = Literal[
 ]
 FAULT_CODES: Final[tuple[FaultCode, ...]] = get_args(FaultCode)
 
-_AT: Final = re.compile(r" - at `\$\.?(?P<field>[^`]*)`$")
+_AT: Final = re.compile(r" - at (?:`key` in )?`\$\.?(?P<field>[^`]*)`$")
 _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`")
 _LENGTH: Final = re.compile(r"Expected `str` of length (?P<bound><=|>=) (?P<length>\d+)")
+_COUNT: Final = re.compile(r"Expected `object` of length <= (?P<count>\d+)")
 _KIND: Final = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`")
 _RANGE: Final = re.compile(r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[\d.]+)")
 _WORDS: Final = {
@@ -36,6 +37,7 @@ _WORDS: Final = {
     "object": "an object",
     "array": "an array",
     "null": "null",
+    "bool | int | float | str": "text, a number, true or false",
     "int | str": "epoch milliseconds or an ISO 8601 time",
 }
 _TIMES: Final = ("occurred_at", "sent_at")
@@ -81,10 +83,15 @@ def explain(message: str, path: str) -> Fault:
     if length:
         reason = "is empty" if length["bound"] == ">=" else f"longer than {int(length['length']):,} characters"
         return Fault("field_length", here, reason)
+    count = _COUNT.match(message)
+    if count:
+        return Fault("field_length", here, f"more than {count['count']} of them")
     bounds = _RANGE.match(message)
     if bounds:
         return Fault("field_value", here, f"must be {bounds['bound']} {float(bounds['limit']):g}")
-    return Fault("field_value", here, "must be view or click" if field == "type" else "has a value that is not allowed")
+    return Fault(
+        "field_value", here, "must be view, click or event" if field == "type" else "has a value that is not allowed"
+    )
 
 
 def _join(path: str, field: str) -> str:

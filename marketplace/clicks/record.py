@@ -10,7 +10,7 @@ from typing import Final
 
 import msgspec
 
-from marketplace.clicks.collect import ValidEvent
+from marketplace.clicks.collect import ValidEvent, property_texts
 from marketplace.clicks.events import MAX_USER_AGENT_CHARS, CollectedClick, Origin, VisitorKind
 
 _KEY_BYTES: Final = 8
@@ -72,6 +72,8 @@ def collected_click(
         referrer=event.referrer,
         target=event.target,
         product=event.product,
+        name=event.name,
+        properties=property_texts(event.properties),
         automated=event.automated or client.automated,
         opted_out=client.opted_out,
         sampling=event.sampling,

@@ -42,7 +42,7 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 _LOG_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 """Shorter than a flow's timeouts: somebody waits at a terminal."""
-NUMBERS = ("clicks", "refires", "visitors", "sessions", "bounces")
+NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
 
 
 def _moment(text: str | None, option: str) -> datetime | None:

@@ -117,7 +117,7 @@ def test_an_insert_of_several_partitions_whose_answer_is_lost_counts_once(
     expected = oracle(log)
     hours = [NOON // 3_600_000]
     found = [tables.pages.sessions(partition, hours) for partition in range(3)]
-    assert [sorted(zip(held.start_ms, held.end_ms, held.clicks, strict=True)) for held in found] == [
+    assert [sorted(zip(held.start_ms, held.end_ms, held.views, strict=True)) for held in found] == [
         [(NOON, NOON + 4 * MINUTE, 3), (NOON + MINUTE, NOON + 3 * MINUTE, 2)]
     ] * 3
     assert sorted((row["source_partition"], row["source_offset"]) for row in tables.clicks()) == [

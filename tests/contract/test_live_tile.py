@@ -40,27 +40,27 @@ def requests(url: str) -> Iterator[redis.Redis]:
     client.close()
 
 
-def day_of(store: str, day: str = "2025-06-15", revision: int = 1, clicks: int = 1) -> DayStats:
-    return DayStats(store, day, revision, clicks, 0, 2, 3, 0, 0, datetime(2025, 6, 15, tzinfo=UTC))
+def day_of(store: str, day: str = "2025-06-15", revision: int = 1, views: int = 1) -> DayStats:
+    return DayStats(store, day, revision, views, 4, 0, 2, 3, 0, 0, datetime(2025, 6, 15, tzinfo=UTC))
 
 
 def test_a_tile_shows_the_newest_day_and_who_was_there_in_the_last_five_minutes(tile: LiveTile, store: str) -> None:
     seen = {1: NOW_MS, 2: NOW_MS - LIVE_SECONDS * 1000 + 1, 3: NOW_MS - LIVE_SECONDS * 1000}
-    tile.save([day_of(store, clicks=7), day_of(store, "2025-06-14", clicks=99)], {store: seen}, NOW_MS)
+    tile.save([day_of(store, views=7), day_of(store, "2025-06-14", views=99)], {store: seen}, NOW_MS)
 
-    expected = {"day": "2025-06-15", "clicks": 7, "visitors": 2, "sessions": 3, "live_visitors": 2}
+    expected = {"day": "2025-06-15", "views": 7, "actions": 4, "visitors": 2, "sessions": 3, "live_visitors": 2}
     assert tile.read(store, NOW_MS) == expected
 
 
 def test_an_older_answer_never_replaces_a_newer_one(tile: LiveTile, store: str) -> None:
-    for late in (day_of(store, revision=5, clicks=5), day_of(store, revision=4), day_of(store, "2025-06-14", 9)):
+    for late in (day_of(store, revision=5, views=5), day_of(store, revision=4), day_of(store, "2025-06-14", 9)):
         tile.save([late], {}, NOW_MS)
 
-    assert tile.read(store, NOW_MS)["clicks"] == 5
+    assert tile.read(store, NOW_MS)["views"] == 5
 
 
 def test_tables_that_were_made_again_begin_the_tile_again_whatever_it_showed(tile: LiveTile, store: str) -> None:
-    tile.save([day_of(store, revision=50, clicks=50)], {}, NOW_MS)
+    tile.save([day_of(store, revision=50, views=50)], {}, NOW_MS)
     for remade in (
         day_of(store, "2025-01-01", 1, 3),
         day_of(store, "2025-01-02", 1, 4),
@@ -69,7 +69,7 @@ def test_tables_that_were_made_again_begin_the_tile_again_whatever_it_showed(til
         tile.save([replace(remade, lineage="remade")], {}, NOW_MS)
 
     shown = tile.read(store, NOW_MS)
-    assert (shown["day"], shown["clicks"]) == ("2025-01-02", 4)
+    assert (shown["day"], shown["views"]) == ("2025-01-02", 4)
 
 
 def test_a_visitor_who_was_seen_later_is_not_made_older(tile: LiveTile, store: str) -> None:
@@ -81,14 +81,14 @@ def test_a_visitor_who_was_seen_later_is_not_made_older(tile: LiveTile, store: s
 
 def test_many_stores_take_few_requests_and_all_are_shown(tile: LiveTile, store: str, requests: redis.Redis) -> None:
     stores = [f"{store}-{number}" for number in range(1_500)]
-    days = [replace(day_of(slug), clicks=number) for number, slug in enumerate(stores)]
+    days = [replace(day_of(slug), views=number) for number, slug in enumerate(stores)]
     before = int(requests.info("stats")["total_reads_processed"])
     tile.save(days, {slug: {1: NOW_MS} for slug in stores}, NOW_MS)
     after = int(requests.info("stats")["total_reads_processed"])
 
     assert after - before < 300
     shown = [tile.read(slug, NOW_MS) for slug in (stores[0], stores[777], stores[-1])]
-    assert [(found["clicks"], found["live_visitors"]) for found in shown] == [(0, 1), (777, 1), (1_499, 1)]
+    assert [(found["views"], found["live_visitors"]) for found in shown] == [(0, 1), (777, 1), (1_499, 1)]
 
 
 def test_a_crowd_in_one_store_is_counted(tile: LiveTile, store: str) -> None:
@@ -100,9 +100,9 @@ def test_a_crowd_in_one_store_is_counted(tile: LiveTile, store: str) -> None:
 def test_a_server_that_lost_its_scripts_is_given_them_again(tile: LiveTile, store: str, requests: redis.Redis) -> None:
     tile.save([day_of(store)], {}, NOW_MS)
     requests.script_flush()
-    tile.save([day_of(store, revision=2, clicks=2)], {}, NOW_MS)
+    tile.save([day_of(store, revision=2, views=2)], {}, NOW_MS)
 
-    assert tile.read(store, NOW_MS)["clicks"] == 2
+    assert tile.read(store, NOW_MS)["views"] == 2
 
 
 def test_redis_away_is_unavailable() -> None:

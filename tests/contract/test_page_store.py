@@ -12,6 +12,7 @@ from flows.clicks.state.page_cache import MANY_HOURS
 from marketplace.tables import CLICK_TABLES
 from ops.stack import Stack
 from tests.kits.clicks import (
+    GOOGLEBOT,
     STORES,
     FixedStores,
     as_batch,
@@ -42,7 +43,7 @@ def test_empty_tables_answer_with_nothing(tables: Tables) -> None:
     pages = tables.pages
     assert {hour: keys.tolist() for hour, keys in pages.dedupe_keys(0, [HOUR], 10).items()} == {HOUR: []}
     assert [column.tolist() for column in pages.clicks(0, [HOUR], 10)] == [[], []]
-    assert [column.tolist() for column in pages.minutes(0, [HOUR], 10)] == [[], [], []]
+    assert len(pages.minutes(0, [HOUR], 10)) == 0
     assert len(pages.sessions(0, [HOUR])) == 0
     assert pages.applied(0) == -1
     assert len(pages.verdicts(0, 0, 10)) == 0
@@ -66,21 +67,35 @@ def test_clicks_are_those_that_are_no_refires(tables: Tables) -> None:
 
 def test_minutes_count_every_event_of_a_visitor(tables: Tables) -> None:
     send(tables, some_log())
-    visitors, minutes, events = tables.pages.minutes(0, [HOUR], 100)
+    found = tables.pages.minutes(0, [HOUR], 100)
     alice, bob = (int(visitor_of("alpha", number), 16) for number in (1, 2))
-    rows = sorted(zip(minutes.tolist(), visitors.tolist(), events.tolist(), strict=True))
-    assert rows == [(NOON // MINUTE, alice, 2), (NOON // MINUTE + 59, bob, 1)]
+    rows = sorted(zip(found.minute.tolist(), found.visitor.tolist(), found.counts.tolist(), strict=True))
+    assert rows == [(NOON // MINUTE, alice, [1, 0, 1]), (NOON // MINUTE + 59, bob, [1, 0, 0])]
+    assert found.is_bot.tolist() == [0, 0]
+
+
+def test_minutes_tell_views_from_actions_and_people_from_bots(tables: Tables) -> None:
+    kinds = [{"type": "view"}, {"type": "click"}, {"type": "event", "name": "paid"}]
+    send(
+        tables,
+        as_log(
+            [event(NOON + at, event_id=str(at), target=str(at), **kind) for at, kind in enumerate(kinds)]
+            + [event(NOON, event_id="bot", user_agent=GOOGLEBOT)]
+        ),
+    )
+    found = tables.pages.minutes(0, [HOUR], 100)
+    assert sorted(zip(found.is_bot.tolist(), found.counts.tolist(), strict=True)) == [(0, [1, 2, 0]), (1, [1, 0, 0])]
 
 
 def test_minutes_leave_out_what_came_later_than_asked(tables: Tables) -> None:
     send(tables, some_log())
-    assert tables.pages.minutes(0, [HOUR], 1)[2].tolist() == [1]
+    assert tables.pages.minutes(0, [HOUR], 1).counts.tolist() == [[1, 0, 0]]
 
 
 def test_sessions_are_those_that_overlap_as_they_stand(tables: Tables) -> None:
     send(tables, some_log(), size=1)
     held = tables.pages.sessions(0, [HOUR])
-    rows = sorted(zip(held.start_ms.tolist(), held.end_ms.tolist(), held.clicks.tolist(), held.store, strict=True))
+    rows = sorted(zip(held.start_ms.tolist(), held.end_ms.tolist(), held.views.tolist(), held.store, strict=True))
     assert rows == [(NOON, NOON + 500, 1, "alpha"), (NOON + 59 * MINUTE, NOON + 61 * MINUTE, 2, "alpha")]
     at = held.start_ms.tolist().index(NOON + 59 * MINUTE)
     assert {name: held.entry[name][at] for name in ("page", "product", "campaign")} == {
@@ -89,6 +104,7 @@ def test_sessions_are_those_that_overlap_as_they_stand(tables: Tables) -> None:
         "campaign": "spring",
     }
     assert held.is_bot.tolist() == [0, 0]
+    assert held.exit_page[at] == "/"
 
 
 def test_a_session_is_found_by_each_hour_that_it_overlaps(tables: Tables) -> None:
@@ -109,7 +125,7 @@ def test_hours_far_apart_come_without_what_lies_between(tables: Tables) -> None:
     pages, asked = tables.pages, [HOUR + 90, HOUR - 400, HOUR + 1]
     far = sorted(moment for moment in moments if moment != NOON)
     assert sorted(pages.clicks(0, asked, 10)[1].tolist()) == far
-    assert sorted(pages.minutes(0, asked, 10)[1].tolist()) == [moment // MINUTE for moment in far]
+    assert sorted(pages.minutes(0, asked, 10).minute.tolist()) == [moment // MINUTE for moment in far]
     assert sorted(pages.sessions(0, asked).start_ms.tolist()) == far
 
 
@@ -132,7 +148,7 @@ def test_what_is_asked_for_by_key_comes_alone(tables: Tables) -> None:
     keys = pages.dedupe_keys(0, hours, 100, only=only["key"])
     assert {hour: found.tolist() for hour, found in keys.items()} == {HOUR: [], HOUR + 1: [key], HOUR + 2: []}
     assert set(pages.clicks(0, hours, 100, only=only["pair"])[0].tolist()) == {pair}
-    assert set(pages.minutes(0, hours, 100, only=only["bob"])[0].tolist()) == {bob}
+    assert set(pages.minutes(0, hours, 100, only=only["bob"]).visitor.tolist()) == {bob}
     assert set(pages.sessions(0, hours, only=only["bob"]).visitor.tolist()) == {bob}
     assert [len(pages.clicks(0, hours, 100, only=nobody)[0]), len(pages.sessions(0, hours, only=nobody))] == [0, 0]
     assert len(pages.clicks(0, hours, 100, only=nobody[:0])[0]) == 0

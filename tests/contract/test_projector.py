@@ -37,7 +37,7 @@ def rollups(clickhouse: Stack) -> Iterator[ClickHouse]:
     made.command(f"CREATE DATABASE {made.database}")
     made.command(ROLLUPS.create(made.database))
     made.command(
-        f"INSERT INTO {made.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        f"INSERT INTO {made.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, views, "
         "visitor_ids, source_partition, source_offset) "
         f"VALUES ('shop', 'day', 'all', toDateTime({DAY * 86_400}, 'UTC'), '', 0, 3, [1, 2], 0, 9)"
     )
@@ -92,7 +92,7 @@ def test_without_mongo_counting_stops_before_too_many_days_have_to_be_remembered
     projector: Projector, rollups: ClickHouse
 ) -> None:
     rollups.command(
-        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, views, "
         "visitor_ids, source_partition, source_offset) SELECT 'shop', 'day', 'all', "
         f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers({DAYS - 1})"
     )
@@ -112,8 +112,8 @@ def test_a_day_has_a_revision_that_grows_with_each_change(projector: Projector, 
         f"toDateTime({DAY * 86_400}, 'UTC'), '', 0, -1, [], 0, 10)"
     )
     (after,) = projector.read([("shop", DAY)])
-    assert (before.clicks, before.visitors, before.bounces, before.revision) == (3, 2, 0, 10)
-    assert (after.clicks, after.visitors, after.bounces, after.revision) == (3, 2, -1, 11)
+    assert (before.views, before.visitors, before.bounces, before.revision) == (3, 2, 0, 10)
+    assert (after.views, after.visitors, after.bounces, after.revision) == (3, 2, -1, 11)
 
 
 class Clock:
@@ -230,7 +230,7 @@ def test_days_that_mongo_does_not_take_are_saved_in_fewer_at_once_until_it_takes
             super().save(chosen)
 
     rollups.command(
-        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, views, "
         "visitor_ids, source_partition, source_offset) SELECT 'shop', 'day', 'all', "
         f"toDateTime({DAY * 86_400} - 86400 * (number + 1), 'UTC'), '', 0, 1, [1], 0, 9 FROM numbers(7)"
     )
@@ -273,7 +273,7 @@ def store(rollups: ClickHouse) -> str:
     """A store of its own, with five clicks on its day."""
     slug = f"shop-{uuid.uuid4().hex[:12]}"
     rollups.command(
-        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, clicks, "
+        f"INSERT INTO {rollups.database}.{ROLLUPS.name} (store, grain, dimension, bucket, value, is_bot, views, "
         f"visitor_ids, source_partition, source_offset) VALUES ('{slug}', 'day', 'all', "
         f"toDateTime({DAY * 86_400}, 'UTC'), '', 0, 5, [1], 0, 9)"
     )
@@ -288,8 +288,8 @@ def test_a_start_shows_on_the_tile_what_an_earlier_process_counted_and_did_not_s
     projector.find_dirty({0: {ROLLUPS.name: 9}})
     while projector.catch_up():
         pass
-    assert stats.of(store)[0]["clicks"] == 5
-    assert tile.read(store, 0)["clicks"] == 5
+    assert stats.of(store)[0]["views"] == 5
+    assert tile.read(store, 0)["views"] == 5
     tile.close()
     mongo.drop_database(rollups.database)
 
@@ -320,6 +320,6 @@ def test_a_tile_that_could_not_be_brought_up_to_date_is_once_redis_answers_again
     while not (shown := tile.read(store, 0))["day"]:
         assert time.monotonic() < deadline, "the tile still lacks the day"
         projector.refresh()
-    assert shown["clicks"] == 5
+    assert shown["views"] == 5
     tile.close()
     mongo.drop_database(rollups.database)

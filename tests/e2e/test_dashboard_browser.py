@@ -62,11 +62,11 @@ def query_of(opened: Tab) -> dict[str, str]:
 def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Shown) -> None:
     window.open()
     totals = shown.insights.totals(scope_of())
-    assert totals.clicks > 100
+    assert totals.views > 100
     for label, text in (
         ("Visitors", words.visitors(totals)),
         ("Sessions", words.count(totals.sessions)),
-        ("Clicks", words.count(totals.clicks)),
+        ("Page views", words.count(totals.views)),
         ("Bounce rate", words.percent(totals.bounce_rate)),
         ("Session length", words.duration(totals.session_seconds)),
     ):
@@ -114,14 +114,14 @@ def test_a_click_on_a_bar_filters_everything_and_a_second_one_ends_it(window: Ta
     window.open()
     before = shown.insights.totals(scope_of())
     only = shown.insights.totals(scope_of(channel="Organic Search"))
-    assert 0 < only.clicks < before.clicks
+    assert 0 < only.views < before.views
     window.bar("Organic Search").click()
-    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(only.views))
     expect(window.chip("channel")).to_contain_text("Channel: Organic Search")
     assert query_of(window) == {"store": "teahouse", "channel": "Organic Search"}
     expect(window.bar("Organic Search")).to_have_attribute("aria-pressed", "true")
     window.bar("Organic Search").click()
-    expect(window.metric("Clicks")).to_have_text(words.count(before.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(before.views))
     expect(window.chip("channel")).to_have_count(0)
     assert query_of(window) == {"store": "teahouse"}
 
@@ -135,14 +135,14 @@ def test_filters_combine_survive_a_reload_and_can_be_removed(window: Tab, shown:
     window.bar("green").click()
     expect(window.chip("product")).to_be_visible()
     both = shown.insights.totals(scope_of(channel="Organic Search", product="green"))
-    expect(window.metric("Clicks")).to_have_text(words.count(both.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(both.views))
     window.page.reload()
     window.wait_drawn()
     assert query_of(window) == {"store": "teahouse", "channel": "Organic Search", "product": "green"}
-    expect(window.metric("Clicks")).to_have_text(words.count(both.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(both.views))
     window.chip("channel").click()
     only = shown.insights.totals(scope_of(product="green"))
-    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(only.views))
     assert query_of(window) == {"store": "teahouse", "product": "green"}
 
 
@@ -151,28 +151,28 @@ def test_filters_go_along_to_other_pages(window: Tab, shown: Shown) -> None:
     window.turn_to("Sources")
     expect(window.page).to_have_url(re.compile(r"/sources\?.*product=green"))
     only = shown.insights.totals(scope_of(product="green"))
-    expect(window.metric("Clicks")).to_have_text(words.count(only.clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(only.views))
 
 
 def test_the_back_button_takes_a_filter_back(window: Tab, shown: Shown) -> None:
     window.open()
-    expect(window.metric("Clicks")).to_be_visible()
+    expect(window.metric("Page views")).to_be_visible()
     window.bar("green").click()
     expect(window.chip("product")).to_be_visible()
     window.page.go_back()
     expect(window.chip("product")).to_have_count(0)
-    expect(window.metric("Clicks")).to_have_text(words.count(shown.insights.totals(scope_of()).clicks))
+    expect(window.metric("Page views")).to_have_text(words.count(shown.insights.totals(scope_of()).views))
     window.page.go_forward()
     expect(window.chip("product")).to_be_visible()
 
 
 def test_a_shared_address_shows_the_same_to_somebody_else(browser: Browser, shown: Shown, window: Tab) -> None:
-    window.open("", "store=teahouse&period=7d&bots=include&metric=clicks&page=/tea&device=mobile")
-    numbers = window.metric("Clicks").text_content()
+    window.open("", "store=teahouse&period=7d&bots=include&metric=views&page=/tea&device=mobile")
+    numbers = window.metric("Page views").text_content()
     with tab(browser, shown.url) as other:
         other.page.goto(window.page.url)
         other.wait_drawn()
-        expect(other.metric("Clicks")).to_have_text(str(numbers))
+        expect(other.metric("Page views")).to_have_text(str(numbers))
         expect(other.chip("page")).to_contain_text("Page: /tea")
         expect(other.chip("device")).to_contain_text("Device: Mobile")
         assert query_of(other) == query_of(window)
@@ -246,13 +246,13 @@ def test_a_table_gives_its_texts_away_only_where_a_spreadsheet_does_not_run_them
         expect(offered.nth(number)).to_be_hidden()
 
 
-def test_no_clicks_per_session_where_clicks_and_sessions_are_filtered_by_different_things(
+def test_no_views_per_session_where_events_and_sessions_are_filtered_by_different_things(
     window: Tab,
 ) -> None:
     window.open("", "store=teahouse&product=green")
-    expect(window.metric("Clicks a session")).to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a session")).to_have_text("\N{EN DASH}")
     window.open("", "store=teahouse&device=mobile")
-    expect(window.metric("Clicks a session")).not_to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a session")).not_to_have_text("\N{EN DASH}")
 
 
 def test_a_page_that_was_made_up_to_run_a_script_is_text(window: Tab) -> None:
@@ -317,7 +317,7 @@ def test_a_shop_in_which_nothing_happened_says_so_on_every_page(window: Tab) -> 
         expected = said.get(name, "Nothing happened in these days")
         expect(window.page.get_by_test_id("stMainBlockContainer")).to_contain_text(expected)
         if name not in WITHOUT_CLICKS:
-            expect(window.metric("Clicks")).to_have_text("0")
+            expect(window.metric("Page views")).to_have_text("0")
 
 
 def test_ten_thousand_rows_are_shown_and_taken_unavailable(window: Tab, shown: Shown, tmp_path: Path) -> None:
@@ -335,7 +335,7 @@ def test_another_store_is_chosen_without_the_filters_of_this_one(window: Tab) ->
     window.open("", "store=teahouse&product=green")
     window.page.get_by_role("combobox", name="Store").click()
     window.page.get_by_role("option", name="Wide").click()
-    expect(window.metric("Clicks")).to_have_text(words.count(WIDE_PAGES))
+    expect(window.metric("Page views")).to_have_text(words.count(WIDE_PAGES))
     assert query_of(window) == {"store": "wide"}
 
 
@@ -344,8 +344,8 @@ def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -
     window.page.get_by_role("combobox", name="Who").click()
     window.page.get_by_role("option", name="Bots only").click()
     bots: Any = shown.insights.totals(replace(scope_of(), bots="only"))
-    assert bots.clicks > 0
-    expect(window.metric("Clicks")).to_have_text(words.count(bots.clicks))
+    assert bots.views > 0
+    expect(window.metric("Page views")).to_have_text(words.count(bots.views))
     assert query_of(window) == {"store": "teahouse", "bots": "only"}
 
 
@@ -366,8 +366,8 @@ def test_days_are_chosen_from_a_calendar_first_and_last_one(window: Tab, shown: 
     assert query_of(window) == {"store": "teahouse", "from": str(first), "to": str(last)}
     since, until = (datetime.combine(day, time()) for day in (first, last + timedelta(days=1)))
     chosen = replace(scope_of(), since=since, until=until)
-    assert 0 < shown.insights.totals(chosen).clicks < shown.insights.totals(scope_of()).clicks
-    expect(window.metric("Clicks")).to_have_text(words.count(shown.insights.totals(chosen).clicks))
+    assert 0 < shown.insights.totals(chosen).views < shown.insights.totals(scope_of()).views
+    expect(window.metric("Page views")).to_have_text(words.count(shown.insights.totals(chosen).views))
 
 
 def test_choices_are_offered_where_they_change_something_and_kept_elsewhere(window: Tab) -> None:

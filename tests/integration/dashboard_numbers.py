@@ -31,7 +31,7 @@ def main() -> None:
         for bots in ("exclude", "include", "only"):
             scope = Scope(store.slug, ZoneInfo(store.timezone), bots=bots)
             names = tuple(d.name for d in DIMENSIONS if d.column is not None)
-            broken_down = backend.breakdowns(scope, tuple((name, "clicks") for name in names), 10_000)
+            broken_down = backend.breakdowns(scope, tuple((name, "visitors") for name in names), 10_000)
             found[f"{store.slug} {bots}"] = {
                 "totals": {grain: asdict(backend.trend_with_totals(scope, grain).totals) for grain in GRAINS},
                 "trend": {

@@ -115,7 +115,7 @@ def test_ranges_and_filters_are_those_of_the_query_layer(run: Run, clickhouse: C
                 "from": "2025-03-09T01:15", "to": "2025-11-02", "filter": [f"{name}:{value}" for name, value in filters]
             }  # fmt: skip
             found = await numbers(world, "alpha", "totals", params=asked)
-            assert found["numbers"]["clicks"] == insights.totals(scope).clicks
+            assert found["numbers"]["views"] == insights.totals(scope).views
             assert sorted(found["filters"]) == sorted(asked["filter"])
 
     run(work)
@@ -206,7 +206,7 @@ def test_what_did_not_change_is_not_sent_again_and_what_was_counted_is_there_in_
         deadline = time.monotonic() + 5
         while (newer := await ask(world, "gamma", "totals")).headers["etag"] == first.headers["etag"]:
             assert time.monotonic() < deadline
-        assert newer.json()["numbers"]["clicks"] == 2 * first.json()["numbers"]["clicks"]
+        assert newer.json()["numbers"]["views"] == 2 * first.json()["numbers"]["views"]
 
     run(work)
 
@@ -283,7 +283,7 @@ def test_what_cannot_be_asked_is_a_problem_that_names_the_parameter(run: Run, qu
 def test_a_value_is_a_value_whatever_it_holds(run: Run, value: str) -> None:
     async def work(world: World) -> None:
         found = await numbers(world, "alpha", "totals", params={"filter": f"page:{value}"})
-        assert found["numbers"]["clicks"] == 0
+        assert found["numbers"]["views"] == 0
 
     run(work)
 

@@ -13,13 +13,30 @@ import pytest
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import InvalidQuery, Numbers, Row, Scope, TrendWithTotals
-from connectors.insights.insights import SESSION_CLICKS_BOUNDS, SESSION_SECONDS_BOUNDS
-from connectors.insights.sources import _facts, _stored, needs_facts
+from connectors.insights.departures import who_left
+from connectors.insights.insights import SESSION_SECONDS_BOUNDS, SESSION_VIEWS_BOUNDS
+from connectors.insights.sources import _facts, needs_facts, stored_rows
 from marketplace.rollups import GRAINS, SPARSE
 from marketplace.tables import VISITOR_STATE
 from ops.oracle import RollupKey
+from ops.oracle.counting import Visit
 from tests.kits.clicks import STORES, differences
-from tests.kits.insights import ALL_SCOPES, FILTERABLE, SEED, SPLITS, Known, World, as_answer, scope_of, selected
+from tests.kits.insights import (
+    ALL_SCOPES,
+    FILTERABLE,
+    SEED,
+    SPLITS,
+    STORED_FILTERS,
+    Known,
+    World,
+    as_answer,
+    of_event,
+    scope_of,
+    selected_visit,
+)
+
+ADDITIVE = ("views", "actions", "refires", "sessions", "bounces", "duration_ms")
+STORED_SPLITS = ("all", *STORED_FILTERS)
 
 
 def named(scope: Scope) -> str:
@@ -32,7 +49,9 @@ def test_the_clicks_cover_what_the_questions_are_about(world: World) -> None:
     assert outcomes["bot"] > 50
     assert outcomes["refire"] > 20
     assert outcomes["duplicate"] > 10
-    assert all(len(world.known.values("alpha", name)) > 1 for name in FILTERABLE if name != "campaign")
+    moved = world.clickhouse.rows(f"SELECT sum(length(moved)) FROM {world.clickhouse.database}.rollups")
+    assert int(moved[0][0]) > 100, "visits came to begin with other events"
+    assert all(len(world.known.values("alpha", name)) > 1 for name in FILTERABLE if name not in ("campaign", "target"))
 
 
 @pytest.mark.parametrize("scope", ALL_SCOPES, ids=named)
@@ -68,41 +87,48 @@ def test_totals_trend_and_heat_map_are_the_oracles(world: World, scope: Scope) -
         assert (as_answer(course.rows), course.totals) == (expected, whole[None, ""])
     cells = as_answer(world.insights.heatmap(scope))
     assert cells == world.known.answer(scope, "weekhour", "all")
-    for name in ("clicks", "refires", "sessions", "bounces", "duration_ms"):
+    for name in ADDITIVE:
         assert sum(getattr(cell, name) for cell in cells.values()) == getattr(whole[None, ""], name)
 
 
 @pytest.mark.parametrize("scope", ALL_SCOPES, ids=named)
-@pytest.mark.parametrize("order", ["clicks", "visitors", "sessions"])
+@pytest.mark.parametrize("order", ["views", "actions", "visitors", "sessions"])
 def test_breakdowns_are_the_largest_values_in_their_order(world: World, scope: Scope, order: str) -> None:
     found = world.insights.breakdowns(scope, FILTERABLE, limit=3, order=order)
     assert list(found) == list(FILTERABLE)
     for split in FILTERABLE:
         whole = world.known.answer(scope, "", split)
         rows = [Row(None, value, numbers) for (_, value), numbers in whole.items()]
-        rows.sort(key=lambda row: (-getattr(row.numbers, order), -row.numbers.clicks, row.value.encode()))
+        rows.sort(
+            key=lambda row: (
+                -getattr(row.numbers, order),
+                -row.numbers.views - row.numbers.actions,
+                -row.numbers.sessions,
+                row.value.encode(),
+            )
+        )
         assert list(found[split].rows) == rows[:3]
         assert found[split].more == (len(rows) > 3)
 
 
 def test_each_breakdown_may_have_an_order_of_its_own(world: World) -> None:
     for scope in (scope_of("alpha"), scope_of("alpha", filters=(("device", "desktop"),))):
-        orders = {"channel": "sessions", "page": "visitors", "product": "clicks", "device": "sessions"}
+        orders = {"channel": "sessions", "page": "visitors", "product": "actions", "device": "sessions"}
         found = world.insights.breakdowns(scope, list(orders), 3, orders)
         for split, order in orders.items():
             assert found[split] == world.insights.breakdowns(scope, [split], 3, order)[split]
 
 
 def test_an_order_that_there_is_none_of_is_refused(world: World) -> None:
-    with pytest.raises(InvalidQuery, match="no order 'money'; there are clicks, visitors, sessions"):
+    with pytest.raises(InvalidQuery, match="no order 'money'; there are views, actions, visitors, sessions"):
         world.insights.breakdowns(scope_of("alpha"), ["page"], order="money")
     with pytest.raises(InvalidQuery, match="no order 'money'"):
-        world.insights.breakdowns(scope_of("alpha"), ["page", "city"], order={"page": "clicks", "city": "money"})
+        world.insights.breakdowns(scope_of("alpha"), ["page", "city"], order={"page": "views", "city": "money"})
 
 
 def test_a_filter_alone_gives_the_stored_numbers_of_its_value(world: World) -> None:
     scope = scope_of("alpha", bots="include")
-    for name in FILTERABLE:
+    for name in STORED_FILTERS:
         stored = {row.value: row.numbers for row in world.insights.breakdowns(scope, [name], 1_000)[name].rows}
         assert set(stored) == set(world.known.values("alpha", name))
         for value, numbers in stored.items():
@@ -114,8 +140,12 @@ def test_a_filter_alone_gives_the_stored_numbers_of_its_value(world: World) -> N
 def test_every_pair_of_filters_is_counted_as_by_hand(world: World) -> None:
     chance = random.Random(SEED)
     for one, other in combinations(FILTERABLE, 2):
-        fact = chance.choice([fact for fact in world.known.facts if not fact.is_refire])
-        filters = ((one, fact.columns[one]), (other, fact.columns[other]))
+        fact, visit = chance.choice([event for event in world.known.events if not event[0].is_refire])
+        one_value, other_value = (
+            visit.exit.columns["page"] if name == "exit_page" else of_event(fact, visit, name) or ""
+            for name in (one, other)
+        )
+        filters = ((one, one_value), (other, other_value))
         scope = scope_of(fact.store, bots="include", filters=filters)
         assert world.insights.totals(scope) == world.known.answer(scope, "", "all")[None, ""], filters
         split, grain = chance.choice(SPLITS), chance.choice(GRAINS)
@@ -138,21 +168,31 @@ def test_a_filter_on_one_dimension_splits_every_other(world: World, name: str) -
 def test_having_no_product_or_campaign_can_be_filtered_by(world: World, name: str) -> None:
     scope = scope_of("alpha", filters=((name, ""),))
     expected = world.known.answer(scope, "", "all")[None, ""]
-    assert expected.clicks > 0
+    assert expected.views + expected.actions > 0
     assert world.insights.totals(scope) == expected
     assert as_answer(world.insights.trend(scope, "day")) == world.known.answer(scope, "day", "all")
     assert world.insights.breakdowns(scope, [name])[name].rows == ()
 
 
-def asked(clickhouse: ClickHouse, source: tuple[str, dict[str, object]]) -> dict[tuple[Any, ...], tuple[int, ...]]:
+def asked(clickhouse: ClickHouse, source: tuple[str, dict[str, object]]) -> dict[tuple[Any, ...], list[int]]:
     """What a source holds, merged; what is all zero is as good as not there."""
     inner, parameters = source
     rows = clickhouse.rows(
-        f"SELECT k, split, answer, sum(c), sum(r), sum(s), sum(b), sum(d), {VISITOR_STATE.replace('(', 'Merge(')}(v) "
-        f"FROM ({inner}) GROUP BY k, split, answer",
+        "SELECT k, split, answer, sum(w), sum(a), sum(r), sum(s), sum(b), sum(d), "
+        f"{VISITOR_STATE.replace('(', 'Merge(')}(v) FROM ({inner}) GROUP BY k, split, answer",
         parameters,
     )
-    return {tuple(row[:3]): tuple(map(int, row[3:])) for row in rows if any(row[3:])}
+    return {tuple(row[:3]): list(map(int, row[3:])) for row in rows if any(row[3:9])}
+
+
+def stored(world: World, scope: Scope, bucket: str, splits: Sequence[str]) -> dict[tuple[Any, ...], list[int]]:
+    """What rollups hold, without the visitors who left."""
+    found = asked(world.clickhouse, stored_rows(scope, bucket, splits, world.clickhouse.database))
+    query, parameters = who_left(scope, bucket, splits, world.clickhouse.database)
+    for *key, visitors in world.clickhouse.rows(query, parameters):
+        if tuple(key) in found:
+            found[tuple(key)][-1] -= int(visitors)
+    return found
 
 
 @pytest.mark.parametrize("bucket", ["", "hour", "day", "month", "weekhour"])
@@ -161,21 +201,64 @@ def test_single_clicks_and_stored_numbers_say_the_same(world: World, bucket: str
     moments = [None, *(datetime.fromtimestamp(fact.occurred_ms / 1000, UTC) for fact in world.known.facts[::40])]
     for scope in ALL_SCOPES:
         since, until = chance.choice(moments), chance.choice(moments)
-        name = chance.choice(FILTERABLE)
+        name = chance.choice(STORED_FILTERS)
         value = chance.choice(world.known.values(scope.store, name))
         questions: list[tuple[Scope, Sequence[str]]] = [
-            (scope, SPLITS),
-            (replace(scope, since=since, until=until), SPLITS),
+            (scope, STORED_SPLITS),
+            (replace(scope, since=since, until=until), STORED_SPLITS),
             (replace(scope, filters=((name, value),)), ["all"]),
             (replace(scope, since=since, until=until, filters=((name, value),)), [name]),
         ]
         for question, splits in questions:
             assert not needs_facts(question, splits)
-            both = [
-                asked(world.clickhouse, source(question, bucket, splits, world.clickhouse.database))
-                for source in (_facts, _stored)
-            ]
-            assert differences(both[0], both[1]) == {}, (question, splits)
+            single = asked(world.clickhouse, _facts(question, bucket, splits, world.clickhouse.database))
+            assert differences(single, stored(world, question, bucket, splits)) == {}, (question, splits)
+
+
+OF_REFERRAL = ("source", "medium", "campaign", "channel", "referrer")
+WINDOW_MS = 30 * 86_400_000
+
+
+def sent_by(visit: Visit, visits: Sequence[Visit], dimension: str) -> str:
+    """Whom a visit is credited to: its own sender, else that of the visitor's last visit with one, within 30 days."""
+    column = {"referrer": "referrer_host"}.get(dimension, dimension)
+    earlier = [
+        other
+        for other in visits
+        if (other.entry.partition, other.entry.visitor, other.entry.is_bot)
+        == (visit.entry.partition, visit.entry.visitor, visit.entry.is_bot)
+        and 0 <= visit.start_ms - other.start_ms <= WINDOW_MS
+        and other.entry.columns["channel"] not in ("Direct", "Internal")
+    ]
+    credited = max(earlier, key=lambda other: other.start_ms, default=visit)
+    return credited.entry.columns[column]
+
+
+@pytest.mark.parametrize("scope", ALL_SCOPES, ids=named)
+def test_a_direct_visit_is_credited_to_the_last_one_that_somebody_sent(world: World, scope: Scope) -> None:
+    question = replace(scope, attribution="last_non_direct")
+    chosen = [visit for visit in world.known.visits if selected_visit(visit, scope)]
+    credit = {id(visit): {name: sent_by(visit, world.known.visits, name) for name in OF_REFERRAL} for visit in chosen}
+    found = world.insights.breakdowns(question, OF_REFERRAL, 1_000)
+    for split in OF_REFERRAL:
+        numbers = {row.value: row.numbers for row in found[split].rows}
+        values = {credit[id(visit)][split] for visit in chosen} - ({""} if split in SPARSE else set())
+        assert set(numbers) == values
+        for value in values:
+            mine = [visit for visit in chosen if credit[id(visit)][split] == value]
+            assert numbers[value].sessions == len(mine)
+            assert numbers[value].views == sum(visit.views for visit in mine)
+            assert numbers[value].visitors == len({visit.entry.visitor for visit in mine})
+
+
+def test_attribution_changes_something_here(world: World) -> None:
+    scope = scope_of("alpha", bots="include")
+    own, last = (
+        {row.value: row.numbers.sessions for row in world.insights.breakdowns(asked, ["channel"])["channel"].rows}
+        for asked in (scope, replace(scope, attribution="last_non_direct"))
+    )
+    assert own["Direct"] > last["Direct"]
+    assert sum(own.values()) == sum(last.values())
 
 
 def test_ranges_begin_and_end_at_quarters_and_those_that_meet_count_nothing_twice(world: World) -> None:
@@ -191,7 +274,7 @@ def test_ranges_begin_and_end_at_quarters_and_those_that_meet_count_nothing_twic
                 expected = world.known.answer(part, "", "all").get((None, ""), Numbers())
                 assert world.insights.totals(part) == expected
             parts = world.insights.totals(before), world.insights.totals(after)
-            for name in ("clicks", "refires", "sessions", "bounces", "duration_ms"):
+            for name in ADDITIVE:
                 assert sum(getattr(part, name) for part in parts) == getattr(whole, name)
 
 
@@ -205,7 +288,7 @@ def test_every_day_of_the_stores_calendar_is_counted_from_midnight_to_midnight(w
         one = replace(scope, since=midnight, until=midnight + timedelta(days=1))
         assert world.insights.totals(one) == numbers
         hours = world.insights.trend(one, "hour")
-        assert sum(row.numbers.clicks for row in hours) == numbers.clicks
+        assert sum(row.numbers.views for row in hours) == numbers.views
 
 
 def test_a_range_in_which_nothing_happened_has_no_rows_and_zeros(world: World) -> None:
@@ -225,12 +308,12 @@ def test_classes_of_visits_sum_to_the_sessions(world: World, scope: Scope) -> No
         question = replace(scope, filters=filters)
         shape = world.insights.session_distribution(question)
         sessions = world.known.answer(question, "", "all").get((None, ""), Numbers()).sessions
-        assert sum(shape.by_seconds) == sum(shape.by_clicks) == sessions
-        chosen = [v for v in world.known.visits if selected(v.entry, question)]
+        assert sum(shape.by_seconds) == sum(shape.by_views) == sessions
+        chosen = [v for v in world.known.visits if selected_visit(v, question)]
         seconds = [_class((visit.end_ms - visit.start_ms) / 1000, SESSION_SECONDS_BOUNDS) for visit in chosen]
-        clicks = [_class(visit.clicks, SESSION_CLICKS_BOUNDS) for visit in chosen]
+        views = [_class(visit.views, SESSION_VIEWS_BOUNDS) for visit in chosen]
         assert list(shape.by_seconds) == [seconds.count(at) for at in range(len(SESSION_SECONDS_BOUNDS) + 1)]
-        assert list(shape.by_clicks) == [clicks.count(at) for at in range(len(SESSION_CLICKS_BOUNDS) + 1)]
+        assert list(shape.by_views) == [views.count(at) for at in range(len(SESSION_VIEWS_BOUNDS) + 1)]
 
 
 def _class(number: float, bounds: Sequence[int]) -> int:

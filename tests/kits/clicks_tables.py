@@ -92,7 +92,8 @@ class InClickHouse:
         """The merged numbers of each bucket; visitors of one kind only, as ids cannot be had back from a sketch."""
         table = self.clickhouse.arrow(
             "SELECT store, toString(grain) AS grain, toUnixTimestamp(bucket) AS bucket, dimension, value, is_bot, "
-            "sum(views) AS views, sum(actions) AS actions, sum(refires) AS refires, sum(sessions) AS sessions, sum(bounces) AS bounces, "
+            "sum(views) AS views, sum(actions) AS actions, sum(refires) AS refires, "
+            "sum(sessions) AS sessions, sum(bounces) AS bounces, "
             "sum(duration_ms) AS duration_ms, uniqCombined64Merge(17)(visitors) AS visitors, "
             "groupUniqArrayArray(moved) AS moved "
             f"FROM {self.clickhouse.database}.rollups WHERE grain = 'day' "

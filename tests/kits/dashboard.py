@@ -83,7 +83,7 @@ def teahouse_log(now_ms: int, visitors: int = 90) -> list[LogRecord]:
 def fill_wide(clickhouse: ClickHouse, pages: int) -> None:
     """Give the wide shop as many pages yesterday; only what is stored by day, which is all that lists of pages read."""
     columns = (
-        "store, grain, dimension, bucket, value, is_bot, clicks, refires, sessions, bounces, duration_ms, "
+        "store, grain, dimension, bucket, value, is_bot, views, refires, sessions, bounces, duration_ms, "
         "visitor_ids, source_partition, source_offset"
     )
     day = "toDateTime(toDate(now()) - 1, 'UTC')"

@@ -16,14 +16,16 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.clickhouse.insert_shape import structure_of
 from connectors.insights import Insights, Numbers, Row, Scope
 from flows.clicks.output.arrow_rows import rows_of
-from marketplace.rollups import DIMENSIONS, SPARSE
+from marketplace.rollups import DIMENSIONS, SPARSE, STORED
 from marketplace.stores import Store
 from marketplace.tables import CLICK_TABLES, TABLES
-from ops.oracle import Expected, Fact, LogRecord
-from ops.oracle.counting import visits
+from ops.oracle import Expected, Fact, LogRecord, expect
+from ops.oracle.counting import Visit, visits
 from tests.kits.clicks import (
+    AGENTS,
     CHROME,
     GOOGLEBOT,
+    LOOKUPS,
     SAFARI,
     STORES,
     as_bytes,
@@ -31,16 +33,18 @@ from tests.kits.clicks import (
     cut,
     event,
     machine_on,
-    oracle,
     visitor_of,
 )
 from tests.kits.clicks_logs import ANCHORS
 from tests.kits.clicks_pages import MemoryPages
 
-SEED: Final = 20251122
+SEED: Final = 7
 SPLITS: Final = tuple(d.name for d in DIMENSIONS)
 FILTERABLE: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
+STORED_FILTERS: Final = tuple(d.name for d in STORED if d.column is not None)
 BOTS: Final = ("exclude", "include", "only")
+OF_VISITS: Final = ("source", "medium", "campaign", "channel", "referrer", "entry_page")
+_COLUMN: Final = {d.name: d.column for d in DIMENSIONS}
 
 NASTY: Final = (
     "/it's",
@@ -59,6 +63,7 @@ _REFERRERS: Final = ("", "https://www.google.com/", "https://news.example/x", "h
 _AGENTS: Final = (CHROME, CHROME, SAFARI, GOOGLEBOT, "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16")
 _NETWORKS: Final = ("", "81.2.69.0", "2001:db8::", "175.16.199.0", "89.160.20.0")
 _TARGETS: Final = ("", "add-to-cart", "it's {target:String}")
+_NAMES: Final = ("add_to_cart", "it's")
 _GAPS_MS: Final = (0, 700, 1_999, 2_000, 40_000, 400_000, 1_799_999, 1_800_001, 7_200_000)
 _PARTITIONS: Final = 3
 
@@ -71,8 +76,16 @@ def known_log(seed: int, people: int = 50) -> list[LogRecord]:
     chance = random.Random(seed)
     values: list[tuple[int, bytes]] = []
     for anchor in ANCHORS:
+        late: list[tuple[int, bytes]] = []
         for number in range(people):
-            values += _visitor(chance, anchor + chance.randrange(-8, 8) * 3_600_000, number)
+            sent = list(_visitor(chance, anchor + chance.randrange(-8, 8) * 3_600_000, number))
+            if chance.random() < 0.3:
+                # What comes late moves the beginning of visits, and joins them.
+                chance.shuffle(sent)
+                late += sent[: len(sent) // 2]
+                sent = sent[len(sent) // 2 :]
+            values += sent
+        values += late
     offsets = [0] * _PARTITIONS
     log = []
     for partition, value in values:
@@ -92,10 +105,11 @@ def _visitor(chance: random.Random, when: int, number: int) -> Iterator[tuple[in
     for _ in range(chance.choice((1, 1, 2, 4, 9))):
         when += chance.choice(_GAPS_MS)
         url = f"https://{store}.example{chance.choice(_PAGES)}{chance.choice(_QUERIES)}"
-        kind = chance.choice(("view", "click"))
+        kind = chance.choice(("view", "view", "click", "event"))
         fields = event(
             when, **fixed, url=url, referrer=chance.choice(_REFERRERS), product=chance.choice(("", "p1", "p2")),
             type=kind, target=chance.choice(_TARGETS) if kind == "click" else "",
+            name=chance.choice(_NAMES) if kind == "event" else "",
             event_id=f"{chance.getrandbits(64):x}",
         )  # fmt: skip
         yield int(fields["visitor"], 16) % _PARTITIONS, as_bytes(fields)
@@ -127,7 +141,7 @@ def fill(clickhouse: ClickHouse, log: Iterable[LogRecord], stores: Mapping[str, 
     for partition, records in by_partition(log).items():
         pages = MemoryPages()
         machine = machine_on(pages, partition, stores)
-        for batch in cut(records, (400, 90)):
+        for batch in cut(records, (100, 40)):
             result = machine.process(batch)
             pages.write([result])
             for table in CLICK_TABLES:
@@ -142,76 +156,86 @@ class _Cell:
     visitors: set[str] = field(default_factory=set)
 
 
-@dataclass(frozen=True)
-class Visit:
-    """A visit as the oracle sees it."""
-
-    entry: Fact
-    start_ms: int
-    end_ms: int
-    clicks: int
-
-
 class Known:
     """Facts and visits of a log by the oracle, and every question about them answered by counting."""
 
     def __init__(self, log: Sequence[LogRecord], stores: Mapping[str, Store] = STORES) -> None:
-        self.expected: Expected = oracle(log, stores)
+        self.expected: Expected = expect(log, stores, LOOKUPS, AGENTS)
         self.facts = self.expected.facts
         parts: dict[int, list[Fact]] = defaultdict(list)
         for fact in self.facts:
             parts[fact.partition].append(fact)
-        self.visits = [
-            Visit(visit.entry, visit.start_ms, visit.end_ms, visit.clicks)
-            for part in parts.values()
-            for visit in visits(part)
-        ]
+        self.visits = [visit for part in parts.values() for visit in visits(part)]
+        self.events = [(fact, visit) for visit in self.visits for fact in visit.events]
 
     def values(self, store: str, dimension: str) -> list[str]:
         """All values of a dimension in a store, those of bots too."""
-        found = {value_of(fact, dimension) for fact in self.facts if fact.store == store}
-        return sorted(found - ({""} if dimension in SPARSE else set()))
+        found = {of_event(fact, visit, dimension) for fact, visit in self.events if fact.store == store}
+        found |= {of_visit(visit, dimension) for visit in self.visits if visit.entry.store == store}
+        return sorted(value for value in found if value is not None and not (value == "" and dimension in SPARSE))
 
     def answer(self, scope: Scope, grain: str, split: str) -> Answer:
         """What ``report`` should answer; no grain is the whole range in one, ``weekhour`` the heat map."""
         cells: dict[tuple[Bucket, str], _Cell] = defaultdict(_Cell)
         since, until = scope.quarters()
 
-        def cell(fact: Fact, when_ms: int) -> _Cell | None:
+        def cell(value: str | None, when_ms: int) -> _Cell | None:
             at = datetime.fromtimestamp(when_ms / 1000, UTC)
             inside = (since is None or at >= since) and (until is None or at < until)
-            value = value_of(fact, split)
-            if not inside or not selected(fact, scope) or (split in SPARSE and value == ""):
+            if not inside or value is None or (split in SPARSE and value == ""):
                 return None
             return cells[bucket_of(at, grain, scope), value]
 
-        for fact in self.facts:
-            found = cell(fact, fact.occurred_ms)
+        for fact, visit in self.events:
+            found = cell(of_event(fact, visit, split), fact.occurred_ms) if selected(fact, visit, scope) else None
             if found is not None:
-                found.sums["refires" if fact.is_refire else "clicks"] += 1
+                found.sums["refires" if fact.is_refire else "views" if fact.is_view else "actions"] += 1
                 found.visitors.add(fact.visitor)
         for visit in self.visits:
-            found = cell(visit.entry, visit.start_ms)
+            found = cell(of_visit(visit, split), visit.start_ms) if selected_visit(visit, scope) else None
             if found is not None:
                 found.sums["sessions"] += 1
-                found.sums["bounces"] += visit.clicks <= 1
+                found.sums["bounces"] += visit.is_bounce
                 found.sums["duration_ms"] += visit.end_ms - visit.start_ms
         return {key: Numbers(visitors=len(found.visitors), **found.sums) for key, found in cells.items()}
 
 
-def selected(fact: Fact, scope: Scope) -> bool:
-    """Whether an event is one that the question is about, whenever it was."""
+def _counts(fact: Fact, scope: Scope) -> bool:
     bots = {"exclude": (0,), "only": (1,), "include": (0, 1)}[scope.bots]
-    return (
-        fact.store == scope.store
-        and fact.is_bot in bots
-        and all(value_of(fact, name) == value for name, value in scope.filters)
+    return fact.store == scope.store and fact.is_bot in bots
+
+
+def selected(fact: Fact, visit: Visit, scope: Scope) -> bool:
+    """Whether an event is one that the question is about, whenever it was."""
+    return _counts(fact, scope) and all(
+        (value_of(visit.exit, name) if name == "exit_page" else of_event(fact, visit, name)) == value
+        for name, value in scope.filters
     )
 
 
+def selected_visit(visit: Visit, scope: Scope) -> bool:
+    """Whether a visit is one that the question is about, whenever it was."""
+    return _counts(visit.entry, scope) and all(of_visit(visit, name) == value for name, value in scope.filters)
+
+
 def value_of(fact: Fact, dimension: str) -> str:
-    """What an event counts under."""
-    return "" if dimension == "all" else fact.columns[dimension]
+    """The event's own value."""
+    column = _COLUMN[dimension]
+    return "" if column is None else fact.columns[column]
+
+
+def of_event(fact: Fact, visit: Visit, dimension: str) -> str | None:
+    """What an event counts under: its own value, or that of the event that began its visit; None for nothing."""
+    if dimension == "exit_page":
+        return None
+    return value_of(visit.entry if dimension in OF_VISITS else fact, dimension)
+
+
+def of_visit(visit: Visit, dimension: str) -> str | None:
+    """What a visit counts under: the value of its first event, or of its last; None for nothing."""
+    if dimension in ("target", "event"):
+        return None
+    return value_of(visit.exit if dimension == "exit_page" else visit.entry, dimension)
 
 
 def bucket_of(at: datetime, grain: str, scope: Scope) -> Bucket:

@@ -17,7 +17,7 @@ from flows.clicks.model.columns import Columns
 from flows.clicks.steps.clock import correct
 from flows.clicks.steps.dedupe import find_duplicates
 from flows.clicks.steps.refires import find_refires, rank_within
-from marketplace.clicks.events import CollectedClick
+from marketplace.clicks.events import CollectedClick, decode_properties
 from marketplace.clicks.outcomes import REFIRE_WINDOW_MS
 from ops.oracle.outcomes import is_late, path_of, real_time
 from ops.oracle.reading import Event, read
@@ -69,16 +69,18 @@ def test_key_numbers_find_what_is_near(
 
 @examples(100)
 @given(
-    parts=st.lists(st.lists(st.tuples(KEYS, st.integers(1, 9)), max_size=6), max_size=12),
+    parts=st.lists(st.lists(st.tuples(KEYS, st.integers(0, 9), st.integers(0, 9)), max_size=6), max_size=12),
     asked=st.lists(KEYS, max_size=8),
 )
-def test_key_counts_add_up(parts: list[list[tuple[int, int]]], asked: list[int]) -> None:
-    held, plain = KeyCounts(), Counter[int]()
+def test_key_counts_add_up(parts: list[list[tuple[int, int, int]]], asked: list[int]) -> None:
+    held, plain = KeyCounts(width=2), (Counter[int](), Counter[int]())
     for part in parts:
-        held.add(u64([key for key, _ in part]), i64([count for _, count in part]))
-        for key, count in part:
-            plain[key] += count
-    assert held.total(u64(asked)).tolist() == [plain[key] for key in asked]
+        counts = np.array([both for _, *both in part], dtype=np.int32).reshape(-1, 2)
+        held.add(u64([key for key, *_ in part]), counts)
+        for key, one, other in part:
+            plain[0][key] += one
+            plain[1][key] += other
+    assert held.total(u64(asked)).tolist() == [[plain[0][key], plain[1][key]] for key in asked]
 
 
 @examples(100)
@@ -220,6 +222,7 @@ def event_of(columns: Columns) -> dict[str, Any]:
     """The only event, field by field."""
     return {
         **{name: column.tolist()[0] for name, column in columns.texts.items()},
+        "properties": decode_properties(columns.texts["properties"].tolist()[0]) or None,
         "event_id": columns.event_ids[0],
         "key": f"{columns.key[0]:016x}",
         "visitor": f"{columns.visitor[0]:016x}",
@@ -239,4 +242,4 @@ def test_a_record_is_readable_exactly_when_the_oracle_can_read_it(value: bytes) 
     expected = read(value, STORES)
     assert (len(columns), len(rejects)) == ((0, 1) if expected is None else (1, 0))
     if expected is not None:
-        assert event_of(columns) == vars(expected)
+        assert event_of(columns) == {**vars(expected), "properties": expected.properties or None}

@@ -23,7 +23,7 @@ POINTS = st.lists(st.tuples(st.integers(1, 2), st.integers(0, 1), MOMENTS), min_
 
 
 def rows_of(points: list[tuple[int, int, int]]) -> SessionRows:
-    """Events as intervals of no length; an event's entry code is its moment."""
+    """Events as intervals of no length; an event's entry and exit codes are its moment."""
     visitor, is_bot, moment = (np.array(column, dtype=np.int64) for column in zip(*points, strict=True))
     return SessionRows(
         visitor.astype(np.uint64),
@@ -32,12 +32,14 @@ def rows_of(points: list[tuple[int, int, int]]) -> SessionRows:
         moment,
         moment,
         np.ones(len(points), np.int64),
+        np.zeros(len(points), np.int64),
         moment.astype(np.int32).reshape(-1, 1),
+        moment.astype(np.int32),
     )
 
 
 def as_set(rows: SessionRows) -> list[tuple[int, ...]]:
-    columns = (rows.visitor, rows.is_bot, rows.start_ms, rows.end_ms, rows.clicks, rows.entry[:, 0])
+    columns = (rows.visitor, rows.is_bot, rows.start_ms, rows.end_ms, rows.views, rows.entry[:, 0], rows.exit)
     return sorted(zip(*(column.tolist() for column in columns), strict=True))
 
 
@@ -46,10 +48,10 @@ def by_hand(points: list[tuple[int, int, int]]) -> list[tuple[int, ...]]:
     for visitor, is_bot, moment in sorted(points):
         last = found[-1] if found else None
         if last is not None and last[:2] == [visitor, is_bot] and moment - last[3] <= SESSION_GAP_MS:
-            last[3] = moment
+            last[3] = last[6] = moment
             last[4] += 1
         else:
-            found.append([visitor, is_bot, moment, moment, 1, moment])
+            found.append([visitor, is_bot, moment, moment, 1, moment, moment])
     return sorted(tuple(row) for row in found)
 
 
@@ -59,10 +61,10 @@ def test_any_order_and_any_batches_give_the_same_sessions(
     points: list[tuple[int, int, int]], sizes: list[int], seed: int
 ) -> None:
     shuffled = random.Random(seed).sample(points, len(points))
-    sessions, start, turn = Sessions(1), 0, 0
+    sessions, start, turn = Sessions(1, 0), 0, 0
     while start < len(shuffled):
         size = sizes[turn % len(sizes)]
-        sessions.add(rows_of(shuffled[start : start + size]))
+        sessions.apply(sessions.merge(rows_of(shuffled[start : start + size])))
         start, turn = start + size, turn + 1
     assert as_set(sessions.rows) == by_hand(points)
 
@@ -70,15 +72,67 @@ def test_any_order_and_any_batches_give_the_same_sessions(
 @examples(100)
 @given(points=POINTS, at=st.integers(0, 25))
 def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tuple[int, int, int]], at: int) -> None:
-    sessions = Sessions(1)
+    sessions = Sessions(1, 0)
     table: list[tuple[int, ...]] = []
     for part in (points[:at], points[at:]):
         if part:
-            retracted, added = sessions.add(rows_of(part))
-            for row in as_set(retracted):
+            merged = sessions.merge(rows_of(part))
+            sessions.apply(merged)
+            for row in as_set(merged.retracted):
                 table.remove(row)
-            table += as_set(added)
+            table += as_set(merged.added)
     assert sorted(table) == by_hand(points)
+
+
+@examples(100)
+@given(points=POINTS, at=st.integers(0, 25))
+def test_what_a_merge_says_of_beginnings_is_where_sessions_begin(points: list[tuple[int, int, int]], at: int) -> None:
+    sessions = Sessions(1, 0)
+    for until in (at, len(points)):
+        part = points[min(at, len(points) - 1) if until > at else 0 : until]
+        if not part:
+            continue
+        merged = sessions.merge(rows_of(part))
+        begins = {
+            (visitor, is_bot, moment): next(
+                start
+                for v, b, start, end, *_ in as_set(merged.added)
+                if (v, b) == (visitor, is_bot) and start <= moment <= end
+            )
+            for visitor, is_bot, moment in part
+        }
+        assert merged.entry[:, 0].tolist() == [begins[point] for point in part]
+        inside = [
+            next(start for v, b, start, end, *_ in as_set(merged.added) if (v, b) == was[:2] and start <= was[2] <= end)
+            for was in zip(
+                merged.retracted.visitor.tolist(),
+                merged.retracted.is_bot.tolist(),
+                merged.retracted.start_ms.tolist(),
+                strict=True,
+            )
+        ]
+        before = merged.retracted.start_ms.tolist()
+        assert merged.moved.tolist() == [now != was for now, was in zip(inside, before, strict=True)]
+        assert merged.moved_entry[:, 0].tolist() == [now for now, was in zip(inside, before, strict=True) if now != was]
+        sessions.apply(merged)
+
+
+def test_a_merge_that_is_not_applied_changes_nothing() -> None:
+    sessions = Sessions(1, 0)
+    sessions.apply(sessions.merge(rows_of([(1, 0, 0), (2, 0, SESSION_GAP_MS)])))
+    before = as_set(sessions.rows)
+    sessions.merge(rows_of([(1, 0, 1)]))
+    assert as_set(sessions.rows) == before
+
+
+def test_of_events_at_one_moment_the_last_to_arrive_ends_the_session() -> None:
+    sessions = Sessions(1, 0)
+    rows = rows_of([(1, 0, 5), (1, 0, 5), (1, 0, 0)])
+    rows = replace(rows, exit=np.array([7, 8, 9], dtype=np.int32))
+    sessions.apply(sessions.merge(rows))
+    assert sessions.rows.exit.tolist() == [8]
+    sessions.apply(sessions.merge(replace(rows_of([(1, 0, 5)]), exit=np.array([6], dtype=np.int32))))
+    assert sessions.rows.exit.tolist() == [6]
 
 
 def test_nothing_merges_to_nothing() -> None:
@@ -96,7 +150,7 @@ def test_visitors_that_differ_in_any_bit_have_sessions_of_their_own(is_bot: int)
     visitors = [0, *(1 << bit for bit in range(64))]
     rows = rows_of([(at, is_bot, 0) for at in range(len(visitors))])
     apart = replace(rows, visitor=np.array(visitors, dtype=np.uint64))
-    assert len(set(owners(apart).tolist())) == len(visitors)
+    assert len(set(owners(apart.visitor, apart.is_bot).tolist())) == len(visitors)
 
 
 @examples(100)
@@ -123,8 +177,8 @@ def test_sessions_read_back_beside_newer_ones_in_memory_change_nothing(
     points: list[tuple[int, int, int]], known: int
 ) -> None:
     stored, _ = merge(rows_of(points[: max(1, known)]))
-    sessions = Sessions(1)
-    sessions.add(rows_of(points))
+    sessions = Sessions(1, 0)
+    sessions.apply(sessions.merge(rows_of(points)))
     sessions.adopt(stored)
     assert as_set(sessions.rows) == by_hand(points)
 

@@ -221,7 +221,7 @@ NAMES = "abcdefghijkl"
 
 @given(st.lists(st.tuples(st.sampled_from(NAMES), st.integers(1, 12)), min_size=20, max_size=40))
 def test_the_size_of_all_stores_is_what_those_that_are_remembered_hold(steps: list[tuple[str, int]]) -> None:
-    stores, alone = SeenByStore(most=4, most_in_all=48), {name: SeenValues(4) for name in NAMES}
+    stores, alone = SeenByStore(most=4, most_in_all=56), {name: SeenValues(4) for name in NAMES}
     order: list[str] = []
     for name, count in steps:
         stores.add_units(name, values_of(name, count), [])
@@ -229,7 +229,7 @@ def test_the_size_of_all_stores_is_what_those_that_are_remembered_hold(steps: li
             alone[name] = SeenValues(4)
         alone[name].add_units(values_of(name, count), [])
         order = [each for each in order if each != name] + [name]
-        while sum(len(alone[each]) for each in order) > 48 and len(order) > 1:
+        while sum(len(alone[each]) for each in order) > 56 and len(order) > 1:
             order.pop(0)
 
         assert len(stores) == sum(len(alone[each]) for each in order)

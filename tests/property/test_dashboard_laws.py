@@ -158,12 +158,12 @@ def test_a_chart_draws_each_number_once_and_marks_what_may_still_grow(
 ) -> None:
     found = buckets(chosen.since, chosen.until, grain, zone)
     rows = [
-        Row(instant if grain == "hour" else wall.date(), "", Numbers(clicks=at + 1))
+        Row(instant if grain == "hour" else wall.date(), "", Numbers(views=at + 1))
         for at, (instant, wall) in enumerate(found)
     ]
     now = found[0][0] + timedelta(hours=hours)
     complete = now - data.draw(st.sampled_from([timedelta(0), timedelta(minutes=7), timedelta(hours=30)]))
-    drawn = points(chosen, data.draw(st.permutations(rows)), "clicks", grain, zone, complete, now)
+    drawn = points(chosen, data.draw(st.permutations(rows)), "views", grain, zone, complete, now)
     begun = sum(instant <= now for instant, _ in found)
     assert [point.now for point in drawn] == [at + 1 for at in range(begun)]
     flags = [point.provisional for point in drawn]
@@ -177,13 +177,13 @@ def test_each_point_has_at_most_one_bucket_of_the_time_before_and_none_twice(
     chosen: Range, zone: ZoneInfo, grain: str
 ) -> None:
     now = chosen.until.replace(tzinfo=zone).astimezone(UTC)
-    drawn = points(chosen, [], "clicks", grain, zone, now, now)
+    drawn = points(chosen, [], "views", grain, zone, now, now)
     before = previous(chosen, chosen.until)[0]
     rows = [
-        Row(instant if grain == "hour" else wall.date(), "", Numbers(clicks=1))
+        Row(instant if grain == "hour" else wall.date(), "", Numbers(views=1))
         for instant, wall in buckets(before, chosen.since, grain, zone)
     ]
-    paired = beside(drawn, before, rows, "clicks", grain, zone)
+    paired = beside(drawn, before, rows, "views", grain, zone)
     assert [(point.wall, point.now) for point in paired] == [(point.wall, point.now) for point in drawn]
     assert sum(point.before or 0 for point in paired) <= len(rows)
 

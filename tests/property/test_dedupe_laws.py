@@ -38,6 +38,7 @@ def facts_of(columns: Columns, hours: np.ndarray[Any, np.dtype[np.int64]]) -> St
         received_ms=columns.received_ms,
         occurred_ms=columns.occurred_ms,
         is_bot=nothing.astype(np.uint8),
+        is_view=nothing == 0,
         store=[],
         origin=[],
         outcome=[],

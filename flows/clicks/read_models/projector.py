@@ -288,8 +288,8 @@ class Projector:
     def _read(self, days_wanted: Sequence[StoreDay]) -> list[DayStats]:
         wanted = ", ".join(f"('{store}', toDateTime({day * 86_400}, 'UTC'))" for store, day in days_wanted)
         rows = self._clickhouse.rows(
-            "SELECT store, bucket, sumIf(clicks, is_bot = 0), sumIf(refires, is_bot = 0), sumIf(sessions, is_bot = 0), "
-            "sumIf(bounces, is_bot = 0), sumIf(clicks, is_bot = 1), "
+            "SELECT store, bucket, sumIf(views, is_bot = 0), sumIf(actions, is_bot = 0), sumIf(refires, is_bot = 0), "
+            "sumIf(sessions, is_bot = 0), sumIf(bounces, is_bot = 0), sumIf(views + actions, is_bot = 1), "
             # Each change of a day comes with a higher offset than all earlier ones of its partition.
             "arraySum(mapValues(maxMap(map(source_partition, source_offset + 1)))), "
             f"{VISITOR_STATE.replace('(', 'MergeIf(')}(visitors, is_bot = 0), "
@@ -301,17 +301,18 @@ class Projector:
         return [self._day(row) for row in rows]
 
     def _day(self, row: tuple[Any, ...]) -> DayStats:
-        store, bucket, clicks, refires, sessions, bounces, bot_clicks, revision, visitors, lineage = row
+        store, bucket, views, actions, refires, sessions, bounces, bot_events, revision, visitors, lineage = row
         return DayStats(
             store=store,
             day=f"{bucket:%Y-%m-%d}",
             revision=int(revision),
-            clicks=int(clicks),
+            views=int(views),
+            actions=int(actions),
             refires=int(refires),
             visitors=int(visitors),
             sessions=int(sessions),
             bounces=int(bounces),
-            bot_clicks=int(bot_clicks),
+            bot_events=int(bot_events),
             processed_at=self._now(),
             lineage=str(lineage),
         )

@@ -18,7 +18,7 @@ from ops.oracle import Expected, Numbers, RollupKey
 from runtime.sections import Settings
 
 _SETTLE_SECONDS: Final = LONGEST_REST_SECONDS + 30.0
-_SUMS: Final = ("clicks", "refires", "sessions", "bounces")
+_SUMS: Final = ("views", "actions", "refires", "sessions", "bounces")
 
 
 class ReadModels:
@@ -69,13 +69,14 @@ def _compare_store(agreement: Agreement, expected: Expected, models: ReadModels,
         where = f"store_stats {slug} {day}"
         for name in _SUMS:
             agreement.check(f"{where} {name}", getattr(people, name), document.get(name, 0))
-        agreement.check(f"{where} bot_clicks", machines.clicks, document.get("bot_clicks", 0))
+        agreement.check(f"{where} bot_events", machines.views + machines.actions, document.get("bot_events", 0))
         _check_visitors(agreement, where, people.visitors, document.get("visitors", 0))
     if wanted:
         newest = max(wanted)
         people, tile = wanted[newest][0], models.tile(slug)
         agreement.check(f"tile {slug} day", newest, tile["day"])
-        agreement.check(f"tile {slug} clicks", people.clicks, tile["clicks"])
+        agreement.check(f"tile {slug} views", people.views, tile["views"])
+        agreement.check(f"tile {slug} actions", people.actions, tile["actions"])
         agreement.check(f"tile {slug} sessions", people.sessions, tile["sessions"])
         _check_visitors(agreement, f"tile {slug}", people.visitors, tile["visitors"])
 

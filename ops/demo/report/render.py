@@ -46,7 +46,7 @@ def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> T
     if with_zones:
         table.add_column("time zone", style="dim", no_wrap=True)
     for name in (
-        "clicks",
+        "views",
         "visitors",
         "sessions",
         "bounce",
@@ -59,20 +59,20 @@ def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> T
         table.add_row(
             store.store,
             *((store.timezone,) if with_zones else ()),
-            f"{store.clicks:,}",
+            f"{store.views:,}",
             f"{store.visitors:,}{about}",
             f"{store.sessions:,}",
             f"{store.bounces / store.sessions:.0%}" if store.sessions else "",
-            f"{store.bot_clicks:,}",
+            f"{store.bot_events:,}",
             *(_read_models(store) if checked else ()),
         )
     return table
 
 
 def _read_models(store: StoreNumbers) -> tuple[Text, str]:
-    same = store.mongo.get("clicks") == store.clicks
-    in_mongo = Text(f"{store.mongo.get('clicks', 0):,}", style="green" if same else "red")
-    return in_mongo, f"{store.redis.get('clicks', 0):,}"
+    same = store.mongo.get("views") == store.views
+    in_mongo = Text(f"{store.mongo.get('views', 0):,}", style="green" if same else "red")
+    return in_mongo, f"{store.redis.get('views', 0):,}"
 
 
 def _ledger(summary: Summary) -> Table:

@@ -22,13 +22,14 @@ class StoreNumbers:
     store: str
     title: str
     timezone: str
-    clicks: int = 0
+    views: int = 0
+    actions: int = 0
     refires: int = 0
     visitors: int = 0
     visitors_error: float = 0.0
     sessions: int = 0
     bounces: int = 0
-    bot_clicks: int = 0
+    bot_events: int = 0
     mongo: dict[str, Any] = field(default_factory=dict)
     redis: dict[str, Any] = field(default_factory=dict)
 

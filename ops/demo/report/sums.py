@@ -59,19 +59,20 @@ def store_numbers(analytics: Analytics, models: ReadModels, opened: DemoStore) -
     months = analytics.report(store.slug, zone, grain="month")
     numbers = StoreNumbers(store.slug, store.title, store.timezone)
     for row in months:
-        numbers.clicks += row.clicks
+        numbers.views += row.views
+        numbers.actions += row.actions
         numbers.refires += row.refires
         numbers.sessions += row.sessions
         numbers.bounces += row.bounces
         numbers.visitors, numbers.visitors_error = row.visitors, row.visitors_error
-    numbers.bot_clicks = sum(row.clicks for row in analytics.report(store.slug, zone, grain="month", bots="only"))
+    bots = analytics.report(store.slug, zone, grain="month", bots="only")
+    numbers.bot_events = sum(row.views + row.actions for row in bots)
     numbers.mongo = _mongo(models.days(store.slug))
     numbers.redis = models.tile(store.slug)
     return numbers
 
 
 def _mongo(days: list[dict[str, Any]]) -> dict[str, Any]:
-    sums: dict[str, Any] = {
-        name: sum(int(day[name]) for day in days) for name in ("clicks", "refires", "sessions", "bounces", "bot_clicks")
-    }
+    names = ("views", "actions", "refires", "sessions", "bounces", "bot_events")
+    sums: dict[str, Any] = {name: sum(int(day[name]) for day in days) for name in names}
     return {"days": len(days), **sums, "newest_day": days[0]["day"] if days else ""}

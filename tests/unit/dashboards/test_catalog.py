@@ -17,9 +17,9 @@ SHOWN = (Image("https://shop.example/mug.jpg"),)
 def test_a_product_counts_under_its_id_its_slug_and_its_skus() -> None:
     mug, bowl = product("Mug", slug="mug"), product("Bowl")
     (sku,) = (variant.sku for variant in mug.variants)
-    clicks = {mug.id: 3, "mug": 2, sku: 1, "else": 9, bowl.id: 7}
-    lines = lines_of([mug, bowl], clicks, {mug.id: 1, sku: 1}, NEVER)
-    assert [(line.product.title, line.clicks, line.carts) for line in lines] == [("Bowl", 7, 0), ("Mug", 6, 2)]
+    views = {mug.id: 3, "mug": 2, sku: 1, "else": 9, bowl.id: 7}
+    lines = lines_of([mug, bowl], views, {mug.id: 1, sku: 1}, NEVER)
+    assert [(line.product.title, line.views, line.carts) for line in lines] == [("Bowl", 7, 0), ("Mug", 6, 2)]
 
 
 def test_carts_that_are_not_known_are_not_none() -> None:
@@ -28,7 +28,7 @@ def test_carts_that_are_not_known_are_not_none() -> None:
 
 
 @pytest.mark.parametrize(
-    ("made", "clicks", "needs"),
+    ("made", "views", "needs"),
     [
         (product(images=SHOWN), 1, []),
         (product(images=SHOWN), 0, ["Not seen in 30 days"]),
@@ -39,8 +39,8 @@ def test_carts_that_are_not_known_are_not_none() -> None:
         (product(state=ProductState.ARCHIVED, availability=Availability.NONE), 0, []),
     ],
 )
-def test_only_what_buyers_can_see_needs_the_seller(made: Product, clicks: int, needs: list[str]) -> None:
-    (line,) = lines_of([made], {made.id: clicks}, {}, NEVER)
+def test_only_what_buyers_can_see_needs_the_seller(made: Product, views: int, needs: list[str]) -> None:
+    (line,) = lines_of([made], {made.id: views}, {}, NEVER)
     assert needs_of(line) == needs
 
 
@@ -52,7 +52,7 @@ def test_a_product_that_was_put_up_since_is_not_said_to_be_unseen() -> None:
 
 
 def test_a_table_and_its_csv_show_titles_and_keep_what_the_pages_said() -> None:
-    rows = (Row(None, "p1", Numbers(clicks=2, visitors=1)), Row(None, "p2", Numbers(clicks=1, visitors=1)))
+    rows = (Row(None, "p1", Numbers(views=2, visitors=1)), Row(None, "p2", Numbers(views=1, visitors=1)))
     titles = {"p1": "=Mug"}
     table = drawn("product", rows, "visitors", lambda value: titles.get(value, value))
     assert table["product"].to_pylist() == ["=Mug", "p2"]

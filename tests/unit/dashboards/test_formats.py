@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from connectors.insights import Numbers
-from connectors.insights.insights import SESSION_CLICKS_BOUNDS, SESSION_SECONDS_BOUNDS
+from connectors.insights.insights import SESSION_SECONDS_BOUNDS, SESSION_VIEWS_BOUNDS
 from dashboards.data.view import FILTERS
 from dashboards.screens import overview, visits
 from dashboards.screens.flow import TITLES, TURNED_AWAY, turned_away_text
@@ -103,7 +103,7 @@ def test_every_outcome_of_an_event_is_explained() -> None:
 
 
 def test_every_class_of_visits_has_a_label_of_its_own() -> None:
-    lengths, counts = visits._lengths(SESSION_SECONDS_BOUNDS), visits._counts(SESSION_CLICKS_BOUNDS)
+    lengths, counts = visits._lengths(SESSION_SECONDS_BOUNDS), visits._counts(SESSION_VIEWS_BOUNDS)
     assert len(set(lengths)) == len(SESSION_SECONDS_BOUNDS) + 1
     assert counts == ["1", "2", "3", "4 to 5", "6 to 10", "11 to 20", "more"]
     assert lengths == ["0s", "to 10s", "to 30s", "to 1m", "to 3m", "to 10m", "to 30m", "longer"]

@@ -11,15 +11,15 @@ from dashboards.ui.stable_order import StableOrder, keep_order
 ANSWERS = st.lists(st.permutations("abcdef").map(lambda letters: letters[:4]), min_size=1, max_size=6)
 
 
-def rows(values: Sequence[str], clicks: int = 1) -> list[Row]:
-    return [Row(None, value, Numbers(clicks=clicks)) for value in values]
+def rows(values: Sequence[str], views: int = 1) -> list[Row]:
+    return [Row(None, value, Numbers(views=views)) for value in values]
 
 
 def test_rows_stay_where_they_are_when_their_order_changes_and_new_ones_come_last() -> None:
     held, _ = keep_order(None, "asked", rows("ab"))
-    steady, shown = keep_order(held, "asked", rows("cba", clicks=2))
+    steady, shown = keep_order(held, "asked", rows("cba", views=2))
     assert [row.value for row in shown] == ["a", "b", "c"]
-    assert {row.numbers.clicks for row in shown} == {2}
+    assert {row.numbers.views for row in shown} == {2}
     assert (steady.version, steady.values) == (held.version, ("a", "b", "c"))
 
 

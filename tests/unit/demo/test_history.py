@@ -61,7 +61,7 @@ def test_services_of_a_demo_believe_only_this_machine() -> None:
 
 def test_numbers_without_a_check_are_shown_without_a_verdict() -> None:
     summary = Summary(ok=True, sent=10, accepted=10, received=10, outcomes={"counted": 10})
-    summary.stores = [StoreNumbers("shop", "Shop", "Australia/Lord_Howe", clicks=10, mongo={"clicks": 10})]
+    summary.stores = [StoreNumbers("shop", "Shop", "Australia/Lord_Howe", views=10, mongo={"views": 10})]
     out = io.StringIO()
     show(summary, Console(file=out, width=118))
     assert "The ledger closes." in out.getvalue()

@@ -132,11 +132,11 @@ def shown(summary: Summary, width: int = 118) -> str:
 @pytest.mark.parametrize("oracle", [{}, {"compared": 764_645, "differences": 0}])
 @pytest.mark.parametrize("width", [80, 109, 110, 118])
 def test_no_heading_and_no_number_is_cut_off_on_a_terminal_of_80_columns(width: int, oracle: dict[str, int]) -> None:
-    numbers = StoreNumbers("brooklyn-coffee", "Shop", "Australia/Lord_Howe", 20_995, 721, 2_392, 0, 3_448, 1_148)
-    numbers.bot_clicks, numbers.mongo, numbers.redis = 1_148, {"clicks": 20_995}, {"clicks": 541}
+    numbers = StoreNumbers("brooklyn-coffee", "Shop", "Australia/Lord_Howe", 20_995, 6_112, 721, 2_392, 0, 3_448, 1_148)
+    numbers.bot_events, numbers.mongo, numbers.redis = 1_148, {"views": 20_995}, {"views": 541}
     text = shown(Summary(ok=True, received=4, outcomes={"counted": 4}, stores=[numbers], oracle=oracle), width)
     assert "\N{HORIZONTAL ELLIPSIS}" not in text
-    for part in ("clicks", "visitors", "sessions", "bounce", "bots", "20,995", "2,392", "3,448", "1,148"):
+    for part in ("views", "visitors", "sessions", "bounce", "bots", "20,995", "2,392", "3,448", "1,148"):
         assert part in text
     assert all(part in text for part in ("Mongo", "Redis", "541")) == bool(oracle)
     assert ("Australia/Lord_Howe" in text) == (not oracle or width >= 110)
@@ -144,7 +144,7 @@ def test_no_heading_and_no_number_is_cut_off_on_a_terminal_of_80_columns(width: 
 
 def test_the_screen_ends_the_ledger_with_zero() -> None:
     summary = Summary(ok=True, received=4, outcomes={"counted": 3, "bot": 1}, oracle={"compared": 7, "differences": 0})
-    summary.stores = [StoreNumbers("shop", "Shop", "Asia/Kathmandu", clicks=3, sessions=2, mongo={"clicks": 3})]
+    summary.stores = [StoreNumbers("shop", "Shop", "Asia/Kathmandu", views=3, sessions=2, mongo={"views": 3})]
     text = shown(summary)
     assert "= left over 0 The ledger closes." in " ".join(text.split())
     assert "7 numbers compared, all equal" in text

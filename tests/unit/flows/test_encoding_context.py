@@ -27,6 +27,9 @@ class Holder:
     def __len__(self) -> int:
         return len(self.entry_codes)
 
+    def codes(self, encoder: int) -> I32:
+        return self.entry_codes[:, encoder]
+
     def recode(self, encoder: int, codes: I32) -> None:
         self.entry_codes[:, encoder] = codes
 

@@ -76,7 +76,7 @@ def test_an_unreadable_record_is_filed_under_an_hour_that_the_table_can_hold(tim
 def test_a_double_click_is_one_click_and_one_refire() -> None:
     done = run(as_log([event(NOON, event_id="1"), event(NOON + 1_999, event_id="2")]))
     assert outcomes(done) == ["counted", "refire"]
-    assert day_numbers(done)[:4] == (1, 1, 1, 1)
+    assert day_numbers(done)[:5] == (1, 0, 1, 1, 1)
 
 
 def test_two_seconds_later_it_is_a_second_click() -> None:
@@ -124,8 +124,8 @@ def test_a_late_event_bridges_two_visits_and_the_sum_goes_down_by_one() -> None:
     visits = [event(NOON, event_id="1"), event(NOON + 50 * MINUTE, event_id="2")]
     bridge = event(NOON + 25 * MINUTE, event_id="3", received_at_ms=NOON + 5 * HOUR)
     before, after = run(as_log(visits), (1,)), run(as_log([*visits, bridge]), (1,))
-    assert day_numbers(before) == Numbers(clicks=2, visitors=1, sessions=2, bounces=2)
-    assert day_numbers(after) == Numbers(clicks=3, visitors=1, sessions=1, bounces=0, duration_ms=50 * MINUTE)
+    assert day_numbers(before) == Numbers(views=2, visitors=1, sessions=2, bounces=2)
+    assert day_numbers(after) == Numbers(views=3, visitors=1, sessions=1, bounces=0, duration_ms=50 * MINUTE)
 
 
 def test_an_earlier_event_moves_a_visit_to_its_own_day_and_campaign() -> None:
@@ -134,8 +134,48 @@ def test_an_earlier_event_moves_a_visit_to_its_own_day_and_campaign() -> None:
     first = event(midnight + MINUTE, event_id="1", url=spring)
     earlier = event(midnight - MINUTE, event_id="2", url=autumn, received_at_ms=midnight + HOUR)
     done = run(as_log([first, earlier]), (1,))
-    assert day_numbers(done, campaign="spring").sessions == 0
-    assert day_numbers(done, "2025-03-11", campaign="autumn") == Numbers(1, 0, 1, 1, 0, 2 * MINUTE)
+    assert not any(key.value == "spring" for key in done.pages.rollups(STORES))
+    assert day_numbers(done, "2025-03-11", campaign="autumn") == Numbers(1, 0, 0, 1, 1, 0, 2 * MINUTE)
+    assert day_numbers(done, "2025-03-12", campaign="autumn") == Numbers(1, 0, 0, 1, 0, 0, 0)
+
+
+def test_a_campaign_is_shown_with_all_that_its_visits_did() -> None:
+    pages = [("/?utm_campaign=spring", ""), ("/wool", ""), ("/wool", "add-to-cart"), ("/cart", "")]
+    visit = [
+        event(
+            NOON + at * MINUTE,
+            event_id=str(at),
+            url=f"https://alpha.example{page}",
+            target=target,
+            type="click" if target else "view",
+            referrer="https://alpha.example/" if at else "",
+        )
+        for at, (page, target) in enumerate(pages)
+    ]
+    other = event(NOON, event_id="x", visitor=visitor_of("alpha", 2))
+    done = run(as_log([*visit, other]), (1,))
+    assert day_numbers(done, campaign="spring") == Numbers(3, 1, 0, 1, 1, 0, 3 * MINUTE)
+    assert day_numbers(done, entry_page="/") == Numbers(4, 1, 0, 2, 2, 1, 3 * MINUTE)
+    assert day_numbers(done, page="/wool") == Numbers(1, 1, 0, 1, 0, 0, 0)
+
+
+def test_a_page_that_was_seen_once_and_used_is_no_bounce() -> None:
+    view, action = event(NOON, event_id="1"), event(NOON + MINUTE, event_id="2", type="event", name="paid")
+    assert day_numbers(run(as_log([view]))).bounces == 1
+    assert day_numbers(run(as_log([view, action]))).bounces == 0
+    assert day_numbers(run(as_log([action]))).bounces == 0
+
+
+def test_an_event_with_another_name_or_other_properties_is_no_refire() -> None:
+    named: list[dict[str, Any]] = [
+        {"name": "paid"},
+        {"name": "add_to_cart"},
+        {"name": "add_to_cart", "properties": {"size": "M"}},
+        {"name": "add_to_cart", "properties": {"size": "L"}},
+    ]
+    once = [event(NOON + at, event_id=str(at), type="event", **fields) for at, fields in enumerate(named)]
+    again = [event(NOON + 9 + at, event_id=f"again {at}", type="event", **fields) for at, fields in enumerate(named)]
+    assert outcomes(run(as_log([*once, *again]))) == ["counted"] * 4 + ["refire"] * 4
 
 
 def test_people_and_bots_of_one_visitor_have_visits_of_their_own() -> None:
@@ -143,7 +183,7 @@ def test_people_and_bots_of_one_visitor_have_visits_of_their_own() -> None:
     done = run(as_log(mixed))
     assert day_numbers(done).sessions == 1
     assert day_numbers(done, bots="only").sessions == 1
-    assert day_numbers(done, bots="include") == Numbers(4, 0, 1, 2, 0, 4)
+    assert day_numbers(done, bots="include") == Numbers(4, 0, 0, 1, 2, 0, 4)
 
 
 def test_whoever_is_faster_than_a_person_is_a_bot_from_then_on_within_the_minute() -> None:

@@ -7,7 +7,7 @@ import msgspec
 import pytest
 
 from marketplace.clicks.client_times import MAX_TIME_MS, parse_time_ms
-from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, read_body, read_event
+from marketplace.clicks.collect import ClientEvent, RefusedEvent, ValidEvent, property_texts, read_body, read_event
 from marketplace.clicks.faults import FAULT_CODES, Fault, explain
 from marketplace.clicks.split import RefusedBody
 
@@ -39,6 +39,20 @@ def test_an_event_needs_nothing_but_its_id() -> None:
     assert valid({"event_id": "a"}).event == ClientEvent(event_id="a")
 
 
+NAMED = {"event_id": "a", "type": "event", "name": "add_to_cart"}
+
+
+def test_properties_are_texts_in_the_record_and_one_in_any_order_is_the_same_event() -> None:
+    first, again = (
+        read_body(msgspec.json.encode({**NAMED, "properties": dict(given)})).results[0]
+        for given in ((("size", "M"), ("pieces", 2), ("gift", True)), (("gift", True), ("pieces", 2), ("size", "M")))
+    )
+    assert isinstance(first, ValidEvent)
+    assert isinstance(again, ValidEvent)
+    assert first.canonical == again.canonical
+    assert property_texts(first.event.properties) == {"size": "M", "pieces": "2", "gift": "true"}
+
+
 def test_one_event_a_bare_array_and_an_object_with_events_are_all_understood() -> None:
     event = {"event_id": "a"}
 
@@ -57,7 +71,22 @@ def test_one_event_a_bare_array_and_an_object_with_events_are_all_understood() -
         ({"event_id": "a\nb"}, "field_value", "event_id", "holds characters that cannot be printed"),
         ({"event_id": 7}, "field_type", "event_id", "expected text, got a whole number"),
         ({"event_id": None}, "field_null", "event_id", "null is not a value; leave the field out"),
-        ({"event_id": "a", "type": "buy"}, "field_value", "type", "must be view or click"),
+        ({"event_id": "a", "type": "buy"}, "field_value", "type", "must be view, click or event"),
+        ({"event_id": "a", "type": "event"}, "field_missing", "name", "an event of type event needs a name"),
+        ({"event_id": "a", "name": "paid"}, "field_value", "name", "only an event of type event has a name"),
+        ({"event_id": "a", "properties": {}}, "field_value", "properties", "only an event of type event"),
+        ({**NAMED, "name": "a\n"}, "field_value", "name", "holds characters that cannot be printed"),
+        ({**NAMED, "name": "n" * 65}, "field_length", "name", "longer than 64 characters"),
+        ({**NAMED, "properties": {str(at): "x" for at in range(21)}}, "field_length", "properties", "more than 20"),
+        ({**NAMED, "properties": {"k" * 65: "x"}}, "field_length", "properties", "longer than 64 characters"),
+        ({**NAMED, "properties": {"k": "x" * 201}}, "field_length", "properties[...]", "longer than 200 characters"),
+        (
+            {**NAMED, "properties": {"k": [1]}},
+            "field_type",
+            "properties[...]",
+            "expected text, a number, true or false, got an array",
+        ),
+        ({**NAMED, "properties": {"k": None}}, "field_null", "properties[...]", "null is not a value"),
         ({"event_id": "a", "url": "x" * 2_049}, "field_length", "url", "longer than 2,048 characters"),
         ({"event_id": "a", "url": {"a": 1}}, "field_type", "url", "expected text, got an object"),
         ({"event_id": "a", "referrer": []}, "field_type", "referrer", "expected text, got an array"),
