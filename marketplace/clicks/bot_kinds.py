@@ -54,13 +54,14 @@ _BY_NAME: Final = (
         r"\b(?:claude|chatgpt|gpt|oai|openai|anthropic|perplexity|cohere|mistralai|gemini|copilot|deepseek|grok|"
         r"meta-external|duckassist|bytespider|ccbot|diffbot|nova-?act|manus|you|timpi|webzio|petal|pangu|kimi|qwen)"
         r"[-_]?(?:ai|bot|user|web|search-?bot|agent|fetcher|crawler|code|chat)\b|\b(?:ccbot|bytespider|anthropic-ai|"
-        r"githubcopilotchat|langchain|llamaindex|crawl4ai|firecrawl)\b|\bai[- ](?:agent|crawler|research|bot)\b",
+        r"githubcopilotchat|diffbot|xai-bot|langchain|llamaindex|crawl4ai|firecrawl)\b|"
+        r"\bai[- ](?:agent|crawler|research|bot)\b",
     ),
     (
         MONITOR,
         r"health.?check|kube-probe|prometheus|prober?\b|uptime|monitor(?:ing|s)?\b|urlmonitor|observatory|synthetic|"
         r"status.?(?:check|cake|page)|ping(?:dom|bot)|site24x7|datadog|dynatrace|new.?relic|zabbix|nagios|check_http|"
-        r"icinga|munin|collectd|grafana|blackbox|haproxy|consul|\bgooglehc\b|\bmonit/|gomez|catchpoint|page.?speed|"
+        r"icinga|load.?balanc|envoy/hc|munin|collectd|grafana|blackbox|haproxy|consul|\bgooglehc\b|\bmonit/|gomez|catchpoint|page.?speed|"
         r"lighthouse|gtmetrix|\bptst\b|web ?page ?test",
     ),
     (

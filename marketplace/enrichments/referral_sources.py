@@ -101,7 +101,8 @@ _WEBMAIL: Final = re.compile(
 )
 # The part of a search engine that somebody comes from: "html.duckduckgo.com", "it.images.search.yahoo.com".
 _SEARCH_LABEL: Final = re.compile(
-    r"(?:ww+|m|mobile|wap|touch|html|lite|noai|safe|start|r|rd?s|links?|search|images?|img|videos?|web)\d*(?:-[a-z0-9]+)?"
+    r"(?:ww+|m|mobile|wap|touch|html|lite|noai|safe|start|r|rd?s|links?|search|images?|img|videos?|web)\d*(?:-[a-z0-9]+)?|"
+    r"[a-z]{1,3}\d{1,2}(?:-[a-z]{2}\d?)?"
 )
 _COUNTRY_LABEL: Final = re.compile(r"[a-z]{2}(?:-[a-z]{2})?")
 _SEARCH_HOST: Final = re.compile(r"^(?:search|suche|recherche|buscar?|ricerca|images?)\.")
