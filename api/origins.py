@@ -20,7 +20,8 @@ from api.web.edge import request_id_of
 from api.web.methods import Methods
 from api.web.problems import UNAVAILABLE, Problem
 from connectors.errors import Unavailable
-from marketplace.enrichments.referral_links import hosts_of, is_internal
+from marketplace.enrichments.referral_links import is_internal
+from marketplace.enrichments.store_rules import read_rules
 from marketplace.entitlements import Tier
 from marketplace.stores import SLUG, Store
 
@@ -34,7 +35,7 @@ _SECONDS: Final = 600
 def is_own_origin(origin: str, store: Store) -> bool:
     """Whether a page's origin, as the header ``Origin`` names it, is one of a store's domains or a subdomain of one."""
     found = _ORIGIN.fullmatch(origin)
-    return found is not None and is_internal(found[1], "", hosts_of(",".join(store.domains)))
+    return found is not None and is_internal(found[1], "", read_rules(store.rules_text).domains)
 
 
 class Preflights:

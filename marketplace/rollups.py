@@ -72,13 +72,14 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
     Dimension("product", "product", "The product that was seen or clicked; events without one are left out."),
     Dimension("page", "page", "Path of the page, without query and fragment."),
     Dimension("target", "target", "What was clicked; events without a target are left out.", stored=False),
+    Dimension("bot_kind", "bot_kind", "What kind of bot it is; people are left out.", stored=False),
     Dimension("event", "name", "The name of a named event; other events are left out.", stored=False),
 )
 
 STORED: Final = tuple(d for d in DIMENSIONS if d.stored)
 """The dimensions of rollups."""
 
-SPARSE: Final = frozenset({"product", "campaign", "target", "event"})
+SPARSE: Final = frozenset({"product", "campaign", "target", "event", "bot_kind"})
 """Dimensions in which an empty value means "none": such events are left out, not counted as unknown."""
 
 

@@ -10,7 +10,9 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from marketplace.enrichments.store_rules import SourceRule, rules_text
 from marketplace.identity.emails import InvalidEmail, checked_email
+from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, check_link_rules, page_by_rules
 
 _IMPORT_PREFIX: Final = "import"
 _STOREFRONT_PREFIX: Final = "storefront"
@@ -40,6 +42,11 @@ class Store:
         honour_opt_out: Block events whose client sent DNT or Sec-GPC.
         import_key_hash: SHA-256 hex of the secret key for importing history; None if there is no such key.
         contact: The mail address that buyers write to; empty for none.
+        payment_hosts: Where its buyers pay, beside the hosts that all stores know: a return from there is no arrival.
+        ignored_referrers: Referrers that count as none; with their subdomains.
+        source_rules: Its own names for where visits come from; the first that matches counts.
+        trailing_slash: Whether ``/shoes/`` and ``/shoes`` are two pages (``keep``) or one (``strip``).
+        page_case: Whether ``/Shoes`` and ``/shoes`` are two pages (``keep``) or one (``lower``).
     """
 
     slug: str
@@ -52,6 +59,11 @@ class Store:
     honour_opt_out: bool = True
     import_key_hash: str | None = None
     contact: str = ""
+    payment_hosts: tuple[str, ...] = ()
+    ignored_referrers: tuple[str, ...] = ()
+    source_rules: tuple[SourceRule, ...] = ()
+    trailing_slash: TrailingSlash = "keep"
+    page_case: PageCase = "keep"
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
@@ -62,6 +74,24 @@ class Store:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidStore(f"blocked network {network!r}: {error}") from error
+        try:
+            check_link_rules(self.domains, self.payment_hosts, self.ignored_referrers, self.source_rules)
+        except InvalidLinkRule as error:
+            raise InvalidStore(str(error)) from error
+
+    @property
+    def rules_text(self) -> str:
+        """What the store says of where visits come from, as the enrichment of referrals reads it."""
+        return rules_text(self.domains, self.payment_hosts, self.ignored_referrers, self.source_rules)
+
+    @property
+    def has_page_rules(self) -> bool:
+        """Whether pages count under another path than their own."""
+        return self.trailing_slash != "keep" or self.page_case != "keep"
+
+    def page(self, path: str) -> str:
+        """The path under which a page of the store counts."""
+        return page_by_rules(path, self.trailing_slash, self.page_case)
 
     @property
     def storefront_key(self) -> str:

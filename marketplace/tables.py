@@ -84,6 +84,7 @@ CLICKS: Final = Table(
         Column("pair_key", "UInt64"),
         Column("is_bot", "UInt8"),
         Column("bot_reasons", "LowCardinality(String)"),
+        Column("bot_kind", "LowCardinality(String)"),
         Column("bot_version", "LowCardinality(String)"),
         Column("time_note", "LowCardinality(String)"),
         Column("ip", "LowCardinality(String)"),

@@ -19,6 +19,7 @@ _MODULES: Final = {
     "ingest": ("ingest", "collector"),
     "flows": ("flows", "provision"),
     "report": ("report", "ledger"),
+    "explain": ("explain",),
     "dlq": ("dlq",),
     "consumers": ("consumers",),
     "payments": ("payments",),

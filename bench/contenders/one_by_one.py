@@ -91,7 +91,7 @@ class Rules:
         self._page = lru_cache(_CACHE)(page_of)
         self._page_reasons = lru_cache(_CACHE)(bots.event_reasons)
         self._in_networks = lru_cache(_CACHE)(_in_networks)
-        self._domains = {slug: ",".join(store.domains) for slug, store in self.stores.items()}
+        self._domains = {slug: store.rules_text for slug, store in self.stores.items()}
 
     def read(self, value: bytes) -> CollectedClick | None:
         """The event in a record; None if it is not valid."""
@@ -154,7 +154,7 @@ class Rules:
         return bool(store.blocked_networks) and self._in_networks(event.ip, store.blocked_networks)
 
     def _given(self, event: CollectedClick, name: str) -> str:
-        return self._domains[event.store] if name == "store_domains" else str(getattr(event, name))
+        return self._domains[event.store] if name == "store_rules" else str(getattr(event, name))
 
 
 class TableWriter:

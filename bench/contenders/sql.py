@@ -2,10 +2,10 @@
 
 Before the meter starts, the whole click path has run (records decoded, duplicates dropped, double clicks and bots
 found, places, devices and referrals looked up), and its facts are in an in-memory table of this process. One statement
-aggregates them by store, quarter and day, dimension, value and kind of visitor: clicks, double clicks and the mergeable
-sets of visitors, written to a file in memory. It has no sessions, ledger, facts table, read models or delivery, and
-nothing is incremental. So no flow that writes these rollups with this engine can cost less. The oracle compares what it
-counts: clicks, double clicks and visitors of every report.
+finds visits by windows and aggregates by store, quarter and day, dimension, value and kind of visitor: views, actions,
+double clicks and the mergeable sets of visitors, written to a file in memory. It has no numbers of sessions, ledger,
+facts table, read models or delivery, and nothing is incremental. The oracle compares what it counts: views, actions,
+double clicks and visitors of every report.
 """
 
 from __future__ import annotations
@@ -25,12 +25,19 @@ from bench.contender import Task
 from bench.contenders.facts import COLUMNS
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
-from marketplace.rollups import DIMENSIONS, SPARSE
+from marketplace.rollups import SPARSE, STORED
 from marketplace.stores import Store
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
 _KEYS: Final = "store, grain, dimension, bucket, value, is_bot"
-_PLAIN: Final = {"occurred_at": "DateTime64(3, 'UTC')", "visitor": "UInt64", "is_bot": "UInt8"}
+_PLAIN: Final = {
+    "source_partition": "UInt16",
+    "source_offset": "UInt64",
+    "occurred_at": "DateTime64(3, 'UTC')",
+    "visitor": "UInt64",
+    "is_bot": "UInt8",
+}
+_OF_VISITS: Final = tuple(dict.fromkeys(d.column for d in STORED if d.scope == "visit" and d.column is not None))
 
 
 def run(task: Task) -> None:
@@ -56,18 +63,30 @@ def statement(stores: Iterable[Store]) -> str:
     """The counts of all dimensions by quarter and day."""
     days = " ".join(f"WHEN '{s.slug}' THEN toDate(occurred_at, '{s.timezone}')" for s in stores)
     parts = []
-    for dimension in DIMENSIONS:
-        value = "''" if dimension.column is None else f"toString({dimension.column})"
-        only = f"WHERE {dimension.column} != ''" if dimension.name in SPARSE else ""
+    for dimension in STORED:
+        column = f"visit_{dimension.column}" if dimension.scope == "visit" else dimension.column
+        value = "''" if column is None else f"toString({column})"
+        only = f"WHERE {column} != ''" if dimension.name in SPARSE else ""
         for grain, bucket in (("quarter", "quarter"), ("day", "day")):
             parts.append(
                 f"SELECT store, '{grain}' AS grain, '{dimension.name}' AS dimension, "
                 f"toDateTime({bucket}, 'UTC') AS bucket, {value} AS value, is_bot, "
-                "countIf(outcome != 'refire') AS clicks, countIf(outcome = 'refire') AS refires, "
+                "countIf(outcome != 'refire' AND type = 'view') AS views, "
+                "countIf(outcome != 'refire' AND type != 'view') AS actions, countIf(outcome = 'refire') AS refires, "
                 f"{VISITOR_STATE.replace('(', 'State(')}(visitor) AS visitors "
                 f"FROM dated {only} GROUP BY {_KEYS}"
             )
-    dated = f"SELECT *, toStartOfFifteenMinutes(occurred_at) AS quarter, CASE store {days} END AS day FROM facts"
+    owner, order = "source_partition, visitor, is_bot", "occurred_at, source_offset"
+    gap = (
+        "occurred_at - lagInFrame(occurred_at, 1, toDateTime64(0, 3, 'UTC')) OVER "
+        f"(PARTITION BY {owner} ORDER BY {order} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) > 1800"
+    )
+    begun = f"SELECT *, sum(begins) OVER (PARTITION BY {owner} ORDER BY {order}) AS visit FROM (SELECT *, {gap} AS begins FROM facts)"
+    firsts = ", ".join(
+        f"first_value({name}) OVER (PARTITION BY {owner}, visit ORDER BY {order}) AS visit_{name}"
+        for name in _OF_VISITS
+    )
+    dated = f"SELECT *, {firsts}, toStartOfFifteenMinutes(occurred_at) AS quarter, CASE store {days} END AS day FROM ({begun})"
     # One thread: the overhead of sharing work between two would not be the engine's limit.
     return f"WITH dated AS ({dated}) {' UNION ALL '.join(parts)} SETTINGS max_threads = 1"
 
@@ -80,6 +99,6 @@ def _prepare(task: Task, path: Path) -> None:
 def _hand_over(task: Task, answer: Path) -> None:
     url = task.settings.urls.clickhouse
     client = clickhouse_connect.get_client(dsn=f"{url}/{task.settings.database}")
-    names = [*_KEYS.split(", "), "clicks", "refires", "visitors"]
+    names = [*_KEYS.split(", "), "views", "actions", "refires", "visitors"]
     client.raw_insert(ROLLUPS.name, names, insert_block=answer.read_bytes(), fmt="Native")
     answer.unlink()

@@ -10,22 +10,40 @@ from typing import Final, TypeAlias
 
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
+from connectors.lookups.crawler_corrections import CORRECTIONS, CORRECTIONS_VERSION
+from marketplace.clicks.bot_kinds import (
+    ADS,
+    AI,
+    ARCHIVE,
+    AUTOMATION,
+    FEED,
+    MONITOR,
+    PREVIEW,
+    RESEARCH,
+    SCANNER,
+    SEARCH,
+    SEO,
+    TOOL,
+)
 from marketplace.clicks.events import MAX_USER_AGENT_CHARS
 
 CACHE_ENTRIES: Final = 16_384
 PACKAGE: Final = "crawler-user-agents"
-CORRECTIONS_VERSION: Final = 1
-
-# Entries that also match people's browsers, found by running the list over the user agents of ua-parser's own tests,
-# and what each means by its examples. An empty correction drops the entry.
-CORRECTIONS: Final[dict[str, str]] = {
-    r"008\/": r"(?<![\w.])008/",  # Opera Mini's version numbers end so
-    r"AP3A\.240617\.008": "",  # a build of Android 15 that millions of phones have
-    "Butterfly": "Butterfly/",  # HTC Butterfly
-    r"RED\/": r"(?<![A-Za-z])RED/",  # Wired's app
-    "Sonic": r"RankSonic|(?<![A-Za-z])Sonic/",  # phones: ViewSonic, Lucky Ultra Sonic
-    "speedy": "speedy_?spider",  # a code name of HTC's
+_KINDS: Final = {
+    "ai-crawler": AI,
+    "search-engine": SEARCH,
+    "social-preview": PREVIEW,
+    "monitoring": MONITOR,
+    "feed-reader": FEED,
+    "advertising": ADS,
+    "seo": SEO,
+    "scanner": SCANNER,
+    "archiver": ARCHIVE,
+    "academic": RESEARCH,
+    "browser-automation": AUTOMATION,
+    "http-library": TOOL,
 }
+"""The list's tags as kinds; of several, the first in this order counts."""
 
 _ESCAPED: Final = re.compile(r"\\([^0-9A-Za-z])")
 _OPERATOR: Final = re.compile(r"[\\^$|()\[\]*+?{}.]")
@@ -44,26 +62,47 @@ class CrawlerList:
 
     def __init__(self, patterns: Iterable[str] | None = None, cache_entries: int = CACHE_ENTRIES) -> None:
         """Compile the list; ``patterns`` replaces the package's own regular expressions."""
-        listed = [entry["pattern"] for entry in CRAWLER_USER_AGENTS_DATA] if patterns is None else list(patterns)
-        listed = [corrected for pattern in listed if (corrected := CORRECTIONS.get(pattern, pattern))]
-        words = sorted(word for word in map(_plain, listed) if word)
-        expressions = [pattern for pattern in listed if not _plain(pattern)]
-        alternatives = [trie_expression(words)] * bool(words) + expressions
+        entries = CRAWLER_USER_AGENTS_DATA if patterns is None else [{"pattern": pattern} for pattern in patterns]
+        corrected = [(_corrected(entry["pattern"]), _kind(entry.get("tags", ()))) for entry in entries]
+        listed = [(pattern, kind) for pattern, kind in corrected if pattern]
+        self._kind_of_word = {word: kind for pattern, kind in listed if (word := _plain(pattern))}
+        expressions = [(pattern, kind) for pattern, kind in listed if not _plain(pattern)]
+        self._kinds = [(re.compile(pattern), kind) for pattern, kind in expressions]
+        alternatives = [trie_expression(sorted(self._kind_of_word))] * bool(self._kind_of_word)
+        alternatives += [pattern for pattern, _ in expressions]
         self._expression = re.compile("|".join(alternatives)) if alternatives else None
         self._version = f"{PACKAGE} {version(PACKAGE)} corrected-{CORRECTIONS_VERSION}"
         self._cached: Callable[[str], str] = lru_cache(maxsize=cache_entries)(self._match)
 
     def version(self) -> str:
-        """The list's identity, e.g. ``crawler-user-agents 1.67.0 corrected-1``."""
+        """The list's identity, e.g. ``crawler-user-agents 1.67.0 corrected-2``."""
         return self._version
 
     def match(self, user_agent: str) -> str:
         """The part of a user agent that is on the list, e.g. ``Googlebot/``; empty when none is. Never raises."""
         return self._cached(user_agent[:MAX_USER_AGENT_CHARS])
 
+    def kind(self, user_agent: str) -> str:
+        """What the list says that a user agent is, one of ``KINDS``; empty when it is not on the list. Never raises."""
+        found = self.match(user_agent)
+        if not found:
+            return ""
+        kinds = [self._kind_of_word.get(found, "")]
+        kinds += [kind for expression, kind in self._kinds if expression.search(user_agent[:MAX_USER_AGENT_CHARS])]
+        return next((kind for kind in _KINDS.values() if kind in kinds), "")
+
     def _match(self, user_agent: str) -> str:
         found = self._expression.search(user_agent) if self._expression else None
         return found.group() if found else ""
+
+
+def _corrected(pattern: str) -> str:
+    correction = CORRECTIONS.get(pattern)
+    return pattern if correction is None else correction.pattern
+
+
+def _kind(tags: Iterable[str]) -> str:
+    return next((kind for tag, kind in _KINDS.items() if tag in tags), "")
 
 
 def _plain(pattern: str) -> str:

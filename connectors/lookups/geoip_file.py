@@ -34,6 +34,8 @@ _PLAIN: Final = re.compile(
 """First numbers of IPv4 addresses without special networks: all their addresses are global."""
 
 _NOWHERE: Final = Place()
+_BUILT: Final = range(946_684_800, 4_102_444_800)
+"""From 2000 until 2100, seconds since 1970: no database of this format is older, and a later date is damage."""
 
 
 class UnusableDatabase(Refused):
@@ -113,10 +115,9 @@ def _open(path: Path) -> tuple[maxminddb.Reader, str]:
 
 
 def _build_date(path: Path, build_epoch: int) -> datetime:
-    try:
-        return datetime.fromtimestamp(build_epoch, UTC)
-    except (OverflowError, OSError, ValueError) as error:
-        raise UnusableDatabase(f"{path} says that it was built {build_epoch} s after 1970, which is no date") from error
+    if build_epoch not in _BUILT:
+        raise UnusableDatabase(f"{path} says that it was built {build_epoch} s after 1970, which cannot be")
+    return datetime.fromtimestamp(build_epoch, UTC)
 
 
 def _chunks(source: BinaryIO) -> Iterator[bytes]:

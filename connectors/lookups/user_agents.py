@@ -12,6 +12,16 @@ import ua_parser
 from ua_parser.loaders import load_lazy_builtins
 from user_agents.parsers import UserAgent, parse_browser, parse_device, parse_operating_system
 
+from connectors.lookups.user_agent_rules import (
+    RULES_VERSION,
+    android_device,
+    browser_name,
+    device_rule,
+    in_app_browser,
+    is_television,
+    system_name,
+    version_of,
+)
 from marketplace.clicks.events import MAX_USER_AGENT_CHARS
 from marketplace.enrichments.registry import Agent
 
@@ -23,15 +33,7 @@ PACKAGES: Final = ("ua-parser", "ua-parser-builtins", "user-agents")
 _NOTHING: Final = Agent()
 _UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\ud800-\udfff]+")
 
-# Televisions and set-top boxes, by the tokens that their makers' documentation names.
-_TV: Final = re.compile(
-    r"Smart-?TV|SMART-TV|HbbTV|AppleTV|Apple TV|tvOS|Google ?TV|Android TV|BRAVIA|NetCast|Web0S|webOS\.TV|Roku|CrKey|"
-    r"\bAFT[A-Z0-9]{1,4}\b|Viera|InettvBrowser|Opera TV|TV Safari|\bDTV\b|MiTV|MIBOX|Chromecast",
-    re.IGNORECASE,
-)
-_CONSOLE: Final = re.compile(r"PlayStation|Nintendo|Xbox", re.IGNORECASE)
-# Android without "Mobile" is a tablet by Google's own rule, except where no browser wrote the string.
-_HANDHELD_APP: Final = re.compile(r"Dalvik|okhttp|Opera Mini|\bMini\b")
+_CONSOLE: Final = re.compile(r"playstation|nintendo|xbox")
 
 
 class _ParsedAgent(UserAgent):  # type: ignore[misc]  # the library ships no types
@@ -47,6 +49,9 @@ class _ParsedAgent(UserAgent):  # type: ignore[misc]  # the library ships no typ
         self.browser = parse_browser(agent.family, agent.major, agent.minor, agent.patch)
         self.os = parse_operating_system(system.family, system.major, system.minor, system.patch, system.patch_minor)
         self.device = parse_device(device.family, device.brand, device.model)
+        # The library makes numbers of the parts, and so 22.4 of 22.04.
+        self.browser_version = version_of(agent.major, agent.minor, agent.patch)
+        self.system_version = version_of(system.major, system.minor, system.patch)
 
 
 class UserAgents:
@@ -54,7 +59,9 @@ class UserAgents:
 
     def __init__(self, cache_entries: int = CACHE_ENTRIES) -> None:
         self._parse = ua_parser.BestAvailableResolver(load_lazy_builtins())
-        self._version = " ".join([*(f"{name} {version(name)}" for name in PACKAGES), _engine(self._parse)])
+        self._version = " ".join(
+            [*(f"{name} {version(name)}" for name in PACKAGES), _engine(self._parse), f"rules-{RULES_VERSION}"]
+        )
         self._cached: Callable[[str], Agent] = lru_cache(maxsize=cache_entries)(self._find)
 
     def version(self) -> str:
@@ -70,31 +77,33 @@ class UserAgents:
         if not text:
             return _NOTHING
         agent = _ParsedAgent(text, lambda line: self._parse(line, ua_parser.Domain.ALL).complete())
+        lower = text.lower()
+        app, system = in_app_browser(text), system_name(agent.os.family, lower)
         return Agent(
-            browser=_known(agent.browser.family),
-            browser_version=agent.browser.version_string,
-            os=_known(agent.os.family),
-            os_version=agent.os.version_string,
-            device=_device(agent),
+            browser=app.name if app else browser_name(agent.browser.family),
+            browser_version=app.version if app else agent.browser_version,
+            os=system,
+            os_version=agent.system_version if system else "",
+            device=_device(agent, lower),
         )
 
+    def rule(self, user_agent: str) -> str:
+        """What decided browser and kind of device, in words, for an explanation. Never raises."""
+        text = _UNPRINTABLE.sub(" ", user_agent[:MAX_USER_AGENT_CHARS]).strip()
+        app = in_app_browser(text)
+        browser = f"the browser inside the app {app.name}" if app else "ua-parser's expressions"
+        return f"{browser}; the device by {device_rule(text.lower()) or 'the rules of user-agents'}"
 
-def _known(family: str) -> str:
-    return "" if family == "Other" else family
 
-
-def _device(agent: UserAgent) -> str:
+def _device(agent: UserAgent, text: str) -> str:
     if agent.is_bot:
         return "bot"
-    if _TV.search(agent.ua_string):
+    if is_television(text):
         return "tv"
-    if _CONSOLE.search(agent.ua_string):
+    if _CONSOLE.search(text):
         return "other"
     if agent.os.family == "Android":
-        if "Tablet" in agent.ua_string:
-            return "tablet"
-        handheld = agent.is_mobile or _HANDHELD_APP.search(agent.ua_string)
-        return "tablet" if agent.is_tablet and not handheld else "mobile"
+        return android_device(text, said_to_be_a_tablet=agent.is_tablet and not agent.is_mobile)
     # A tablet first: Chrome on an iPad is also in the library's list of mobile browsers.
     for kind, holds in (("tablet", agent.is_tablet), ("mobile", agent.is_mobile), ("desktop", agent.is_pc)):
         if holds:

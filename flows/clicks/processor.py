@@ -203,7 +203,7 @@ class PartitionProcessor:
         refire = find_refires(pair, when, self._pages.clicked_near(pair, when))
         codes = self._encoding.enrich(columns, self._known)
         hasty = self._is_hasty(columns.visitor, when)
-        reasons, is_bot = self._encoding.rules.bot_reasons(columns, self._encoding.pages(codes), hasty)
+        reasons, kinds, is_bot = self._encoding.rules.bots(columns, self._encoding.pages(codes), hasty)
         facts = Facts(
             stores=columns.texts["store"],
             imported=columns.imported,
@@ -219,7 +219,7 @@ class PartitionProcessor:
             codes=codes,
         )
         note = np.where(times.clamped, 2, np.where(times.corrected, 1, 0)).astype(np.int32)
-        return facts, Details(columns, reasons, EncodedColumn(note, _NOTES))
+        return facts, Details(columns, reasons, kinds, EncodedColumn(note, _NOTES))
 
     def _is_hasty(self, visitor: U64, when: I64) -> Bools:
         earlier = self._pages.events_in_minute(visitor, when) + rank_within(mix(visitor, when // MINUTE_MS))

@@ -38,7 +38,8 @@ from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, 
 from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
 from marketplace.dead_letters import DeadLetter
 from marketplace.dead_letters import headers as dead_letter_headers
-from marketplace.enrichments.referral_links import hosts_of, is_internal
+from marketplace.enrichments.referral_links import is_internal
+from marketplace.enrichments.store_rules import read_rules
 from marketplace.masking import line_hash, mask_addresses
 from marketplace.networks import Network
 from marketplace.stores import Store
@@ -174,7 +175,7 @@ class LogImport:
         self._to = destination
         self._selection = selection
         self._progress = progress
-        self._own_hosts = hosts_of(",".join(selection.own_hosts))
+        self._own_hosts = read_rules(",".join(selection.own_hosts)).domains
         store = destination.store
         self._ids = LineIds(store.slug, store.visitor_secret)
         self._zone = ZoneInfo(store.timezone)

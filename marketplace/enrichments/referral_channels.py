@@ -9,7 +9,9 @@ import re
 from dataclasses import dataclass
 from typing import Final
 
-CHANNELS_VERSION: Final = "channels-1"
+from marketplace.enrichments.referral_labels import is_of_mails
+
+CHANNELS_VERSION: Final = "channels-2"
 """Changes with any rule; part of the referral version."""
 
 DIRECT_SOURCE: Final = "(direct)"
@@ -42,6 +44,31 @@ CHANNELS: Final = (
 )
 """Every value of ``channel``, in the order in which the rules are tried."""
 
+MEANINGS: Final = {
+    "Internal": "the source is (internal)",
+    "Direct": "nothing says where from",
+    "Cross-network": "the campaign contains cross-network",
+    "Paid Shopping": "paid, and a shopping site or a shopping campaign",
+    "Paid Search": "paid, and a search engine",
+    "Paid Social": "paid, and a social network",
+    "Paid Video": "paid, and a video site",
+    "Display": "the medium is one of display ads",
+    "Paid Other": "paid, from any other source",
+    "AI Assistants": "an AI assistant, or a medium of one",
+    "Organic Shopping": "a shopping site, or a shopping campaign whose medium leaves it open",
+    "Organic Social": "a social network, or a medium of one",
+    "Organic Video": "a video site, or a medium that contains video",
+    "Organic Search": "a search engine, or the medium organic",
+    "Email": "a mail service, or a source or medium of mails",
+    "Affiliates": "the medium is one of affiliates",
+    "Referral": "the medium is referral, app or link",
+    "Audio": "the medium is audio",
+    "SMS": "the source or medium is sms",
+    "Mobile Push": "the medium is one of push messages, or the source firebase",
+    "Unassigned": "no rule of another channel holds",
+}
+"""When each rule holds, in words; of several that hold, the first in this order counts."""
+
 UNATTRIBUTED: Final = ("Direct", "Internal")
 """Channels of visits that nobody is known to have sent."""
 
@@ -51,7 +78,6 @@ _SHOPPING_CAMPAIGN: Final = re.compile(r"(?:.*(?:[^a-df-z]|^)shop|.*shopping).*"
 _DISPLAY: Final = frozenset({"display", "banner", "expandable", "interstitial", "cpm"})
 _SOCIAL: Final = frozenset({"social", "social-network", "social-media", "sm", "social network", "social media"})
 _EMAIL: Final = frozenset({"email", "e-mail", "e_mail", "e mail"})
-_NEWSLETTER: Final = frozenset({"newsletter", "newsletters"})
 _REFERRAL: Final = frozenset({"referral", "app", "link"})
 _AI: Final = frozenset({"ai", "ai-assistant", "ai assistant", "chatbot", "llm"})
 _UNDECIDED: Final = frozenset({"", NOT_SET, "organic", "referral", "shopping"})
@@ -66,7 +92,7 @@ class Traffic:
         medium: As labelled or derived.
         campaign: As labelled.
         category: The category of the source's site, empty when unknown.
-        paid: There is an ad platform's click id; a paid medium makes a visit paid as well.
+        paid: There is an ad platform's click id, or a label of ads; a paid medium makes a visit paid as well.
     """
 
     source: str
@@ -118,7 +144,7 @@ def _organic(visit: Traffic) -> str:
 
 def _named(visit: Traffic) -> str:
     rules = (
-        ("Email", visit.category == "email" or bool({visit.source, visit.medium} & (_EMAIL | _NEWSLETTER))),
+        ("Email", visit.category == "email" or _is_mail(visit.source) or _is_mail(visit.medium)),
         ("Affiliates", visit.medium in ("affiliate", "affiliates")),
         ("Referral", visit.medium in _REFERRAL),
         ("Audio", visit.medium == "audio"),
@@ -126,6 +152,11 @@ def _named(visit: Traffic) -> str:
         ("Mobile Push", _is_push(visit)),
     )
     return next((name for name, holds in rules if holds), "")
+
+
+def _is_mail(text: str) -> bool:
+    # The exact spellings are Google's; a word among others ("newsletter-uk") is an addition.
+    return text in _EMAIL or is_of_mails(text)
 
 
 def _is_push(visit: Traffic) -> bool:

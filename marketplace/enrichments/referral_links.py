@@ -9,6 +9,7 @@ from urllib.parse import unquote_plus
 
 from marketplace.clicks.events import MAX_URL_CHARS
 from marketplace.enrichments.text import MAX_VALUE_CHARS, label
+from marketplace.hosts import MAX_HOST_CHARS, canonical_host
 
 MAX_PARAMETERS: Final = 100
 """Parameters read from one URL; further ones are ignored, so that a URL of nothing but ampersands stays cheap."""
@@ -24,8 +25,6 @@ _URL: Final = re.compile(r"^(?:(?P<scheme>[a-z][a-z0-9+.-]*):)?//(?P<rest>.*)$",
 _AUTHORITY: Final = re.compile(r"[/?#\\]")
 _HOST: Final = re.compile(r"^(?:\[[0-9a-f:.]+\]|[^\s\[\]<>\"'`{}|^%,;=()*!$&+~:]+)$")
 _BARE_HOST: Final = re.compile(r"^[\w-]+(?:\.[\w-]+)*\.[a-z]{2,24}(?:[/?#:]|$)", re.IGNORECASE)
-MAX_HOST_CHARS: Final = 253
-"""The longest host name (RFC 1035)."""
 
 
 class Campaign(NamedTuple):
@@ -103,6 +102,9 @@ def _host_of(text: str) -> str:
         rest = ""
     authority = _AUTHORITY.split(rest, maxsplit=1)[0].rpartition("@")[2]
     host = re.sub(r":\d*$", "", authority).rstrip(".").lower()
+    if not host.isascii():
+        # Some servers write the letters where a browser sends what is on the wire: one host has one form.
+        host = canonical_host(host)
     return host if _HOST.match(host) and len(host) <= MAX_HOST_CHARS and label(host) else ""
 
 
@@ -113,9 +115,3 @@ def is_internal(host: str, page_host: str, own: tuple[str, ...]) -> bool:
     """
     roots = (page_host.removeprefix("www."), *own)
     return any(root and (host == root or host.endswith("." + root)) for root in roots)
-
-
-def hosts_of(store_domains: str) -> tuple[str, ...]:
-    """A store's own hosts, without ``www.``, from its comma-joined domains."""
-    names = (domain.strip().lower().rstrip(".") for domain in store_domains.split(","))
-    return tuple(name.removeprefix("www.") for name in names)

@@ -60,8 +60,8 @@ class Enrichment:
 
     Attributes:
         name: snake_case; the fact table has a column ``<name>_version``.
-        reads: All fields of ``CollectedClick`` (strings) that it depends on. ``"store_domains"`` is the store's own
-            hosts, comma-joined.
+        reads: All fields of ``CollectedClick`` (strings) that it depends on. ``"store_rules"`` is what the
+            store itself says, as one text (``Store.rules_text``).
         columns: The names of its results, in order; each is a string column of the fact table.
         version: Its identity under given lookups, stamped on each event.
         answer: ``answer(lookups, parts)`` with the part of each field of ``reads``, in their order; returns values in

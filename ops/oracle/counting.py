@@ -89,7 +89,7 @@ def _values_of_visit(visit: Visit) -> Iterator[tuple[str, str]]:
     """The dimensions that a session is counted in, with their values: of its first event, or of its last."""
     for dimension in DIMENSIONS:
         whose = visit.exit if dimension.scope == "exit" else visit.entry
-        if dimension.name not in ("target", "event"):
+        if dimension.name not in ("target", "event", "bot_kind"):
             yield dimension.name, "" if dimension.column is None else whose.columns[dimension.column]
 
 

@@ -78,6 +78,16 @@ def path_of(url: str) -> str:
     return "".join(shown[:_MAX_PAGE_CHARS]) or "/"
 
 
+def page_of(url: str, store: Store) -> str:
+    """The path under which a page of a store counts."""
+    path = path_of(url)
+    if store.page_case == "lower":
+        path = path.lower()
+    while store.trailing_slash == "strip" and len(path) > 1 and path[-1] == "/":
+        path = path[:-1]
+    return path
+
+
 class OutcomeDecider:
     """Decides the outcomes of one partition's events, in the order of their offsets."""
 
@@ -87,7 +97,7 @@ class OutcomeDecider:
         self._clicked: dict[tuple[str, ...], list[int]] = defaultdict(list)
         self._in_minute: Counter[tuple[str, int]] = Counter()
         self._enriched: dict[tuple[str, tuple[str, ...]], tuple[str, ...]] = {}
-        self._agent_reasons: dict[str, tuple[str, ...]] = {}
+        self._agents_seen: dict[str, bots.AgentVerdict] = {}
 
     def decide(self, offset: int, event: Event) -> tuple[str, tuple[str, ...], Fact | None]:
         """The event's outcome, the corrections of its time, and its fact; None if it is not accepted."""
@@ -100,6 +110,7 @@ class OutcomeDecider:
             return "duplicate", notes, None
         columns = self._enrich(event)
         reasons = self._reasons(event, when, columns["page"])
+        columns["bot_kind"] = bots.bot_kind(reasons, self._agents_seen[event.user_agent])
         outcome = "refire" if self._is_refire(event, when) else "bot" if reasons else "counted"
         fact = Fact(
             partition=self._partition,
@@ -142,9 +153,10 @@ class OutcomeDecider:
         return False
 
     def _reasons(self, event: Event, when: int, page: str) -> tuple[str, ...]:
-        if event.user_agent not in self._agent_reasons:
-            self._agent_reasons[event.user_agent] = bots.user_agent_reasons(event.user_agent, self._agents)
-        reasons = self._agent_reasons[event.user_agent] + bots.event_reasons(page, event.automated)
+        if event.user_agent not in self._agents_seen:
+            self._agents_seen[event.user_agent] = bots.judge_agent(event.user_agent, self._agents)
+        reasons = self._agents_seen[event.user_agent].reasons + bots.event_reasons(page, event.automated)
+        reasons += bots.referrer_reasons(event.referrer)
         minute = (event.visitor, when // _MINUTE_MS)
         if self._in_minute[minute] >= bots.RATE_LIMIT_PER_MINUTE:
             reasons += (bots.RATE,)
@@ -155,11 +167,16 @@ class OutcomeDecider:
         columns: dict[str, str] = {}
         for enrichment in ENRICHMENTS:
             given = tuple(
-                ",".join(self._stores[event.store].domains) if name == "store_domains" else getattr(event, name)
+                self._stores[event.store].rules_text if name == "store_rules" else getattr(event, name)
                 for name in enrichment.reads
             )
             if (enrichment.name, given) not in self._enriched:
                 self._enriched[enrichment.name, given] = enrichment.enrich(self._lookups, given)
             columns.update(zip(enrichment.columns, self._enriched[enrichment.name, given], strict=True))
-        own = {"page": path_of(event.url), "product": event.product, "target": event.target, "name": event.name}
+        own = {
+            "page": page_of(event.url, self._stores[event.store]),
+            "product": event.product,
+            "target": event.target,
+            "name": event.name,
+        }
         return {**columns, **own}

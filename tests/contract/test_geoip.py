@@ -217,6 +217,18 @@ def test_a_whole_database_that_is_of_no_use_is_refused(
         GeoIP(path)
 
 
+@pytest.mark.parametrize("built", [1, 4_102_444_800, 2**63, 2**64 - 1], ids=["1970", "2100", "signed", "unsigned"])
+def test_a_new_file_with_an_absurd_build_date_is_refused_and_the_old_one_stays(
+    built: int, geoip: GeoIP, file: Path, clock: Clock
+) -> None:
+    version = geoip.version()
+    written(file, LYON, built=built)
+    clock.now += 10.0
+    assert geoip.version() == version
+    assert (geoip.swapped, geoip.refused) == (0, 1)
+    assert f"{built} s after 1970" in geoip.problem
+
+
 @pytest.mark.parametrize("content", [None, b"", b"junk"], ids=["missing", "empty", "junk"])
 def test_an_unusable_first_file_is_one_clear_line(content: bytes | None, tmp_path: Path) -> None:
     path = tmp_path / "city.mmdb"

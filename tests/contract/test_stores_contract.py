@@ -14,11 +14,21 @@ from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
 from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
 from marketplace.collections import STORES
+from marketplace.enrichments.store_rules import SourceRule
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY
 
 OTHER = replace(
-    SHOP, slug="other", write_key_hash=hash_write_key("other"), blocked_networks=("192.0.2.0/24",), honour_opt_out=False
+    SHOP,
+    slug="other",
+    write_key_hash=hash_write_key("other"),
+    blocked_networks=("192.0.2.0/24",),
+    honour_opt_out=False,
+    payment_hosts=("pay.example",),
+    ignored_referrers=("login.example",),
+    source_rules=(SourceRule("referrer", "partner.example", "partner", "affiliate"),),
+    trailing_slash="strip",
+    page_case="lower",
 )
 
 

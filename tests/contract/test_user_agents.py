@@ -8,7 +8,8 @@ import tracemalloc
 import pytest
 from crawleruseragents import CRAWLER_USER_AGENTS_DATA
 
-from connectors.lookups.bot_list import CORRECTIONS, CrawlerList
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.crawler_corrections import CORRECTIONS
 from connectors.lookups.user_agents import UserAgents
 from marketplace.enrichments.device import DEVICES
 from marketplace.enrichments.registry import Agent
@@ -83,12 +84,49 @@ REAL: dict[str, tuple[str, Agent]] = {
     ),
     "an LG television": (
         f"Mozilla/5.0 (Web0S; Linux/SmartTV) {WEBKIT} Chrome/79.0.3945.79 Safari/537.36 WebAppManager",
-        Agent("Chrome", "79.0.3945", "Web0S", "", "tv"),
+        Agent("Chrome", "79.0.3945", "webOS", "", "tv"),
     ),
     "a Fire TV stick": (
         f"Mozilla/5.0 (Linux; Android 9; AFTMM Build/PS7633; wv) {WEBKIT} Version/4.0 Chrome/110.0.5481.154 "
         "Mobile Safari/537.36",
         Agent("Chrome Mobile WebView", "110.0.5481", "Android", "9", "tv"),
+    ),
+    "a Fire TV by its longer name": (
+        f"Mozilla/5.0 (Linux; Android 9; AFTTIFF43) {WEBKIT} Silk/130.1.1 like Chrome/130.0.0.0 Safari/537.36",
+        Agent("Amazon Silk", "130.1.1", "Android", "9", "tv"),
+    ),
+    "a box on Android by its model": (
+        f"Mozilla/5.0 (Linux; Android 10; TVBOX) {WEBKIT} Chrome/96.0.4664.104 Safari/537.36",
+        Agent("Chrome", "96.0.4664", "Android", "10", "tv"),
+    ),
+    "a phone that receives television": (
+        f"Mozilla/5.0 (Linux; Android 8.1.0; KEMPLER_TV) {WEBKIT} Chrome/70.0.3538.110 Mobile Safari/537.36",
+        Agent("Chrome Mobile", "70.0.3538", "Android", "8.1.0", "mobile"),
+    ),
+    "a television with HbbTV": (
+        "Mozilla/5.0 (Linux armv7l) HbbTV/1.2.1 (;Panasonic;VIERA 2014;3.062;8101;) Presto/2.12",
+        Agent("HbbTV", "1.2.1", "", "", "tv"),
+    ),
+    "a Fire tablet in a web view": (
+        f"Mozilla/5.0 (Linux; Android 11; KFTUWI Build/RS8321; wv) {WEBKIT} Version/4.0 Chrome/130.0.0.0 Safari/537.36",
+        Agent("Chrome Mobile WebView", "130.0.0", "Android", "11", "tablet"),
+    ),
+    "a tablet that takes a SIM card": (
+        f"Mozilla/5.0 (Linux; Android 11; SM-T295N) {WEBKIT} Chrome/99.0.4844.73 Mobile Safari/537.36",
+        Agent("Chrome Mobile", "99.0.4844", "Android", "11", "tablet"),
+    ),
+    "Chromium on Ubuntu": (
+        f"Mozilla/5.0 (X11; Linux x86_64) {WEBKIT} Ubuntu/22.04 Chromium/120.0.6099.5 Chrome/120.0.0.0",
+        Agent("Chromium", "120.0.6099", "Ubuntu", "22.04", "desktop"),
+    ),
+    "Facebook's app by its newer name": (
+        "Mozilla/5.0 (iPhone; CPU iPhone OS 17_4 like Mac OS X) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/17.4 "
+        "Mobile/15E148 Safari/604.1 MetaIAB Facebook",
+        Agent("Facebook", "", "iOS", "17.4", "mobile"),
+    ),
+    "LinkedIn's app": (
+        f"Mozilla/5.0 (Linux; Android 14; SM-S918B; wv) {WEBKIT} Chrome/124.0 Mobile Safari/537.36 LinkedInApp",
+        Agent("LinkedIn", "", "Android", "14", "mobile"),
     ),
     "a PlayStation": (
         "Mozilla/5.0 (PlayStation; PlayStation 5/2.26) AppleWebKit/605.1.15 (KHTML, like Gecko) Version/13.0 "
@@ -185,7 +223,7 @@ LISTED = [(entry["pattern"], example) for entry in CRAWLER_USER_AGENTS_DATA for 
 
 
 def test_every_example_of_the_list_is_matched_but_those_of_dropped_entries(crawlers: CrawlerList) -> None:
-    dropped = {pattern for pattern, correction in CORRECTIONS.items() if not correction}
+    dropped = {pattern for pattern, correction in CORRECTIONS.items() if not correction.pattern}
     missed = {pattern for pattern, example in LISTED if not crawlers.match(example)}
     assert missed == dropped
     assert len(LISTED) > 2_000

@@ -57,7 +57,15 @@ STORES: Final[dict[str, Store]] = {
     for store in (
         make_store("alpha", "America/New_York", blocked_networks=("203.0.113.0/24",)),
         make_store("beta", "Asia/Kathmandu"),
-        make_store("gamma", "Australia/Lord_Howe", honour_opt_out=False),
+        make_store(
+            "gamma",
+            "Australia/Lord_Howe",
+            honour_opt_out=False,
+            payment_hosts=("blog.example",),
+            ignored_referrers=("news.example",),
+            trailing_slash="strip",
+            page_case="lower",
+        ),
     )
 }
 

@@ -130,7 +130,7 @@ def as_fact(row: Row) -> Fact:
         bot_reasons=row["bot_reasons"],
         notes=(row["time_note"],) if row["time_note"] else (),
         type=row["type"],
-        columns={name: row[name] for name in (*ENTRY_COLUMNS, "target", "name")},
+        columns={name: row[name] for name in (*ENTRY_COLUMNS, "target", "name", "bot_kind")},
     )
 
 

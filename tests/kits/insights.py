@@ -60,7 +60,8 @@ NASTY: Final = (
 _PAGES: Final = ("/", "/wool", "/wool", "/felt", *NASTY)
 _QUERIES: Final = ("", "", "?utm_source=mail&utm_campaign=spring", "?utm_source=mail&utm_medium=email", "?gclid=x")
 _REFERRERS: Final = ("", "https://www.google.com/", "https://news.example/x", "https://alpha.example/")
-_AGENTS: Final = (CHROME, CHROME, SAFARI, GOOGLEBOT, "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16")
+_OPERA: Final = "Opera/9.80 (X11; Linux x86_64) Presto/2.12.388 Version/12.16"
+_AGENTS: Final = (CHROME, "kube-probe/1.29", SAFARI, GOOGLEBOT, _OPERA)
 _NETWORKS: Final = ("", "81.2.69.0", "2001:db8::", "175.16.199.0", "89.160.20.0")
 _TARGETS: Final = ("", "add-to-cart", "it's {target:String}")
 _NAMES: Final = ("add_to_cart", "it's")
@@ -234,7 +235,7 @@ def of_event(fact: Fact, visit: Visit, dimension: str) -> str | None:
 
 def of_visit(visit: Visit, dimension: str) -> str | None:
     """What a visit counts under: the value of its first event, or of its last; None for nothing."""
-    if dimension in ("target", "event"):
+    if dimension in ("target", "event", "bot_kind"):
         return None
     return value_of(visit.exit if dimension == "exit_page" else visit.entry, dimension)
 

@@ -109,7 +109,7 @@ def test_its_version_is_a_label_and_does_not_change(enrichment: Enrichment) -> N
 
 @each_enrichment
 def test_it_reads_fields_of_the_event_only(enrichment: Enrichment) -> None:
-    assert set(enrichment.reads) <= set(CollectedClick.__struct_fields__) | {"store_domains"}
+    assert set(enrichment.reads) <= set(CollectedClick.__struct_fields__) | {"store_rules"}
 
 
 def test_no_two_enrichments_share_a_name_or_a_column() -> None:

@@ -20,7 +20,7 @@ from marketplace.rollups import SPARSE, STORED, Dimension
 from tests.kits.clicks import LOOKUPS, ms
 from tests.kits.clicks_logs import examples
 
-FAMILIES: Final = make_encoders({**make_dictionaries(), "store_domains": Dictionary()}, LOOKUPS)
+FAMILIES: Final = make_encoders({**make_dictionaries(), "store_rules": Dictionary()}, LOOKUPS)
 VALUES: Final = ("", "x", "y")
 for encoder in FAMILIES:
     for text in VALUES:

@@ -10,7 +10,7 @@ from typing import Final, Protocol
 
 import numpy as np
 
-from flows.arrays.types import I32
+from flows.arrays.types import I32, I64
 from flows.clicks.encoding.codebook import Codebook
 from flows.clicks.encoding.dictionary import Dictionary, make_dictionaries
 from flows.clicks.encoding.enrichment_encoder import EnrichmentEncoder, make_encoders, renew_encoders
@@ -58,8 +58,8 @@ class EncodingContext:
     ) -> None:
         self._lookups, self._max_bytes = lookups, max_bytes
         self.dictionaries = make_dictionaries()
-        self._domains = Dictionary()
-        self.encoders = make_encoders({**self.dictionaries, "store_domains": self._domains}, lookups())
+        self._store_rules = Dictionary()
+        self.encoders = make_encoders({**self.dictionaries, "store_rules": self._store_rules}, lookups())
         self.page = next(at for at, encoder in enumerate(self.encoders) if encoder.name == "page")
         self.rules = MemoizedRules(self.dictionaries, agents)
         self.store_days = Calendar()
@@ -108,9 +108,20 @@ class EncodingContext:
     def enrich(self, columns: Columns, stores: Mapping[str, Store]) -> I32:
         """Codes of each event's answers, one column per enrichment."""
         slugs, position = columns.texts["store"].used()
-        own = self._domains.encode([",".join(stores[slug].domains) for slug in slugs])
-        texts = {**columns.texts, "store_domains": EncodedColumn(own.codes[position], own.texts)}
-        return np.stack([encoder.encode(texts) for encoder in self.encoders], axis=1)
+        own = self._store_rules.encode([stores[slug].rules_text for slug in slugs])
+        texts = {**columns.texts, "store_rules": EncodedColumn(own.codes[position], own.texts)}
+        codes = np.stack([encoder.encode(texts) for encoder in self.encoders], axis=1)
+        ruled = [at for at, slug in enumerate(slugs) if stores[slug].has_page_rules]
+        for at in ruled:
+            self._apply_page_rules(codes, np.flatnonzero(position == at), stores[slugs[at]])
+        return codes
+
+    def _apply_page_rules(self, codes: I32, events: I64, store: Store) -> None:
+        """Give events of a store the codes of the paths under which its pages count."""
+        encoder = self.encoders[self.page]
+        used, position = np.unique(codes[events, self.page], return_inverse=True)
+        counted = [encoder.intern((store.page(encoder.rows[code][0]),)) for code in used.tolist()]
+        codes[events, self.page] = np.array(counted, dtype=np.int32)[position]
 
     def pages(self, codes: I32) -> EncodedColumn:
         """The paths that are among the answers."""
@@ -141,7 +152,7 @@ class EncodingContext:
         self._book = None
 
     def _all_dictionaries(self) -> Collection[Dictionary]:
-        return [*self.dictionaries.values(), self._domains]
+        return [*self.dictionaries.values(), self._store_rules]
 
     def _asking_nbytes(self) -> int:
         return sum(self._weights())

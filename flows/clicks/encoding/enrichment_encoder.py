@@ -107,7 +107,7 @@ class EnrichmentEncoder:
     Args:
         name: The enrichment's name, or ``page`` or ``product``.
         columns: Fact columns that it fills.
-        reads: Event fields that decide it, ``MAX_READS`` at most; ``store_domains`` is the store's own hosts.
+        reads: Event fields that decide it, ``MAX_READS`` at most; ``store_rules`` is what the store says.
         dictionaries: What the fields' texts are numbered by.
         answer: From what counts of ``reads`` to the values of ``columns``.
         version: Identity of rules and data; None for encoders that have none.

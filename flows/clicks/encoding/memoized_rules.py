@@ -13,7 +13,7 @@ from flows.arrays.hashing import dense_rank, mix
 from flows.arrays.types import I32, U8, U64, Bools
 from flows.clicks.encoding.dictionary import Dictionary
 from flows.clicks.model.columns import Columns
-from flows.clicks.model.encoded_column import ENTRY_BYTES, EncodedColumn
+from flows.clicks.model.encoded_column import ENTRY_BYTES, EncodedColumn, TextCodes
 from marketplace.clicks import bots
 from marketplace.stores import Store
 
@@ -36,18 +36,19 @@ class MemoizedRules:
     def nbytes(self) -> int:
         """Bytes of memory, about."""
         entries = len(self._blocked) + len(self._networks) + len(self._probes)
-        return ENTRY_BYTES * entries + self._of_agent.nbytes
+        return ENTRY_BYTES * entries + self._of_agent.nbytes + self._spamming.nbytes
 
     def _forget(self) -> None:
         self._ages = self._read_ages()
         self._networks: dict[tuple[str, ...], int] = {}
         self._blocked: dict[int, bool] = {}
         self._probes: dict[str, bool] = {}
-        self._reasons: dict[tuple[str, ...], int] = {(): 0}
+        self._verdicts: dict[bots.AgentVerdict, int] = {bots.AgentVerdict((), ""): 0}
         self._of_agent = GrowableColumn(np.int32)
+        self._spamming = GrowableColumn(np.uint8)
 
     def _read_ages(self) -> list[int]:
-        return [self._dictionaries[name].age for name in ("ip", "user_agent", "url")]
+        return [self._dictionaries[name].age for name in ("ip", "user_agent", "url", "referrer")]
 
     def catch_up(self) -> None:
         """Start over where the dictionaries have."""
@@ -93,29 +94,38 @@ class MemoizedRules:
                 targets[named] = mix(targets[named], self._dictionaries[name].hashes(codes))
         return targets
 
-    def bot_reasons(self, columns: Columns, pages: EncodedColumn, hasty: Bools) -> tuple[EncodedColumn, U8]:
-        """Comma-joined reasons why each event is taken for a bot's, empty for a person's; and 1 where there are any.
+    def bots(self, columns: Columns, pages: EncodedColumn, hasty: Bools) -> tuple[EncodedColumn, EncodedColumn, U8]:
+        """Of each event: the comma-joined reasons why it is taken for a bot's, and what kind of bot; empty for people.
 
         Args:
             columns: The events.
             pages: Their paths.
             hasty: Whether the visitor was faster than a person in that minute.
+
+        Returns:
+            The reasons, the kinds, and 1 where there are any.
         """
         self.catch_up()
         paths, page = pages.used()
         probing = np.fromiter(map(self._is_probe, paths), dtype=np.bool_, count=len(paths))[page]
-        agent = self._agent_reasons(columns.texts["user_agent"].codes)
-        packed = (agent.astype(np.int64) << 3) | (columns.automated << 2) | (probing << 1) | hasty
-        distinct, position = dense_rank(packed, len(self._reasons) << 3)
-        of_agent, of_rate = list(self._reasons), ((), (bots.RATE,))
+        agent = self._agent_verdicts(columns.texts["user_agent"].codes)
+        spamming = self._is_spamming(columns.texts["referrer"].codes)
+        packed = (agent.astype(np.int64) << 4) | (columns.automated << 3) | (probing << 2) | (spamming << 1) | hasty
+        distinct, position = dense_rank(packed, len(self._verdicts) << 4)
+        of_agent, of_referrer, of_rate = list(self._verdicts), ((), (bots.REFERRER_SPAM,)), ((), (bots.RATE,))
         example = np.empty(len(distinct), dtype=np.int64)
         example[position] = np.arange(len(position))
-        texts = []
-        for code, at in zip(distinct.tolist(), example.tolist(), strict=True):
+        # One text has many codes here, and the reasons of one kind differ: each column has codes of its own.
+        texts, kinds = TextCodes(), TextCodes()
+        found = np.empty((2, len(distinct)), dtype=np.int32)
+        for rank, (code, at) in enumerate(zip(distinct.tolist(), example.tolist(), strict=True)):
+            verdict = of_agent[code >> 4]
             of_event = bots.event_reasons(paths[page[at]], bool(columns.automated[at]))
-            texts.append(",".join((*of_agent[code >> 3], *of_event, *of_rate[code & 1])))
-        is_bot = np.array([bool(text) for text in texts], dtype=np.uint8)
-        return EncodedColumn(position.astype(np.int32), texts), is_bot[position]
+            reasons = (*verdict.reasons, *of_event, *of_referrer[(code >> 1) & 1], *of_rate[code & 1])
+            found[:, rank] = texts[",".join(reasons)], kinds[bots.bot_kind(reasons, verdict)]
+        reason, kind = found[:, position]
+        is_bot = np.array([bool(text) for text in texts.texts], dtype=np.uint8)[reason]
+        return EncodedColumn(reason, texts.texts), EncodedColumn(kind, kinds.texts), is_bot
 
     def _is_probe(self, path: str) -> bool:
         answer = self._probes.get(path)
@@ -123,12 +133,18 @@ class MemoizedRules:
             answer = self._probes[path] = bool(bots.event_reasons(path, False))
         return answer
 
-    def _agent_reasons(self, agents: I32) -> I32:
+    def _agent_verdicts(self, agents: I32) -> I32:
         known, texts = len(self._of_agent), self._dictionaries["user_agent"].texts
         if known < len(texts):
-            found = [bots.user_agent_reasons(text, self._agents) for text in texts[known:]]
-            self._of_agent.extend([self._reasons.setdefault(reasons, len(self._reasons)) for reasons in found])
+            found = [bots.judge_agent(text, self._agents) for text in texts[known:]]
+            self._of_agent.extend([self._verdicts.setdefault(verdict, len(self._verdicts)) for verdict in found])
         return self._of_agent.at(agents)
+
+    def _is_spamming(self, referrers: I32) -> U8:
+        known, texts = len(self._spamming), self._dictionaries["referrer"].texts
+        if known < len(texts):
+            self._spamming.extend([bool(bots.referrer_reasons(text)) for text in texts[known:]])
+        return self._spamming.at(referrers)
 
 
 def _filled(column: EncodedColumn) -> Bools:

@@ -83,6 +83,7 @@ class Details:
 
     columns: Columns
     bot_reasons: EncodedColumn
+    bot_kind: EncodedColumn
     time_note: EncodedColumn
 
     @staticmethod
@@ -91,5 +92,6 @@ class Details:
         return Details(
             Columns.concat([part.columns for part in parts]),
             EncodedColumn.concat([part.bot_reasons for part in parts]),
+            EncodedColumn.concat([part.bot_kind for part in parts]),
             EncodedColumn.concat([part.time_note for part in parts]),
         )

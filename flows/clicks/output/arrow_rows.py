@@ -119,6 +119,7 @@ def _click_rows(results: Sequence[ProcessedBatch]) -> pa.Table:
         "pair_key": pa.array(facts.pair),
         "is_bot": pa.array(facts.is_bot),
         "bot_reasons": details.bot_reasons.arrow(),
+        "bot_kind": details.bot_kind.arrow(),
         "bot_version": _constant(book.bot_version, count),
         "time_note": details.time_note.arrow(),
         "target": columns.texts["target"].strings(),

@@ -48,7 +48,7 @@ class Asked:
     """An encoder over words of its own, and what it was asked."""
 
     def __init__(self, reads: tuple[str, ...] = ("url",), parts: tuple[Callable[[str], Hashable], ...] = ()) -> None:
-        self.words = {name: Dictionary() for name in ("store", "url", "referrer", "store_domains")}
+        self.words = {name: Dictionary() for name in ("store", "url", "referrer", "store_rules")}
         self.calls: list[tuple[Any, ...]] = []
         self.encoder = EnrichmentEncoder("shout", ("loud",) * len(reads), reads, self.words, self._answer, "v1", parts)
 
@@ -62,7 +62,7 @@ class Asked:
         return [self.encoder.rows[code] for code in codes.tolist()]
 
     def codes(self, *columns: list[str]) -> I32:
-        named = zip(("url", "referrer", "store_domains"), columns, strict=False)
+        named = zip(("url", "referrer", "store_rules"), columns, strict=False)
         return self.encoder.encode({name: self.words[name].encode(texts) for name, texts in named})
 
 
@@ -75,7 +75,7 @@ def test_each_distinct_input_is_answered_once() -> None:
 
 
 def test_each_distinct_combination_is_answered_once() -> None:
-    asked = Asked(("url", "referrer", "store_domains"))
+    asked = Asked(("url", "referrer", "store_rules"))
     for _ in range(2):
         assert asked.encode(["a", "a", "b", "a"], ["x", "y", "x", "x"], ["o"] * 4) == [
             ("A", "X", "O"),
@@ -94,7 +94,7 @@ def test_texts_that_agree_in_what_counts_are_answered_together() -> None:
 
 def test_what_reads_more_fields_than_can_be_distinguished_is_refused_at_once() -> None:
     with pytest.raises(ValueError, match="shout reads 4 fields"):
-        Asked(("url", "referrer", "store_domains", "store"))
+        Asked(("url", "referrer", "store_rules", "store"))
 
 
 def test_new_rules_answer_again_and_leave_old_answers_as_they_were() -> None:

@@ -7,6 +7,8 @@ import pytest
 
 from connectors.lookups.bot_list import CrawlerList
 from marketplace.clicks import bots
+from marketplace.clicks.bot_kinds import KINDS
+from marketplace.enrichments.referrer_spam import SPAM_VERSION
 
 LIST = CrawlerList()
 CHROME = (
@@ -41,6 +43,20 @@ PEOPLE = {
     "a Fire tablet": "Mozilla/5.0 (Linux; Android 11; KFTRWI) AppleWebKit/537.36 (KHTML, like Gecko) Silk/118.2.2 like "
     "Chrome/118.0.5993.135 Safari/537.36",
     "Internet Explorer 6": "Mozilla/4.0 (compatible; MSIE 6.0; Windows NT 5.1; SV1)",
+    "Facebook's app by its newer name": IPHONE + " Version/17.4 Mobile/15E148 Safari/604.1 MetaIAB Facebook",
+    "a tablet that is called bot": "Mozilla/5.0 (Linux; Android 6.0.1; M BOT TAB 101 Build/MOB30R) AppleWebKit/537.36 "
+    "(KHTML, like Gecko) Chrome/54.0 Safari/537.36",
+    "a phone that is called spider": ANDROID.format("Spider 8"),
+    "a phone that is called as a feed reader is": ANDROID.format("Fever_Plus Build/O11019; wv"),
+    "a scanning app's own browser": ANDROID.format("SM-S918B; wv") + " CamScanner/6.60",
+    "Sogou's browser": ANDROID.format("OPPO R9s") + " SogouMSE,SogouMobileBrowser/5.28.7",
+    "an editor's own browser": CHROME.replace("Chrome/", "Code/1.115.0 Chrome/") + " Electron/39.8.5",
+    "a phone that says its model alone": "LG-KE520",
+    "a phone of seven letters": "iPhone8",
+    "an app on a Mac": "NetNewsWire (Macintosh; like Gecko)",
+    "an app's request on an iPhone": "Shop/41 CFNetwork/1399 Darwin/22.1.0",
+    "an app's request on Android": "Dalvik/2.1.0 (Linux; U; Android 9; SM-G960F Build/PPR1)",
+    "a television": "VIZIO V655-J09 ViziOS/1.4.512 WatchFree/24.06 FancyPlayer/1.1.30",
     "a text browser": "Links (2.29; Linux 6.8.0 x86_64; GNU C 13.2; text)",
 }
 
@@ -75,6 +91,16 @@ ROBOTS = {
     "our-own-crawler (nightly)": bots.SELF_NAMED,
     "PriceSpider": bots.SELF_NAMED,
     "UniversalFeedParser/4.2-pre-314-svn +http://feedparser.org/": bots.SELF_NAMED,
+    "ELB-HealthChecker/2.0": bots.SELF_NAMED,
+    "kube-probe/1.29": bots.NO_BROWSER,
+    "Prometheus/2.45.0": bots.NO_BROWSER,
+    "claude-web/1.0": bots.NO_BROWSER,
+    "Mozilla/5.0": bots.NO_BROWSER,
+    "Mozilla/5.0 (compatible; SomeNewThing/0.1)": bots.NO_BROWSER,
+    "Mozilla/5.0 (Linux; Android 6.0.1; Nexus 5X Build/MMB29P) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/124.0 "
+    "Mobile Safari/537.36 (compatible; OurBot/1.0)": bots.SELF_NAMED,
+    CHROME + " (research; jo@lab.example)": bots.SELF_NAMED,
+    "Sogou web spider/4.0": bots.LISTED,
     "x": bots.SHORT,
     "Mozilla": bots.SHORT,
     "": bots.EMPTY,
@@ -161,12 +187,13 @@ def test_a_declared_probe_has_both_reasons() -> None:
 
 
 def test_the_version_names_the_rules_and_the_list() -> None:
-    assert bots.version(LIST) == f"{bots.RULES_VERSION} {LIST.version()}"
+    assert bots.version(LIST) == f"{bots.RULES_VERSION} {LIST.version()} {SPAM_VERSION}"
 
 
 def test_the_reference_page_explains_every_reason() -> None:
     page = (Path(__file__).parents[3] / "docs" / "reference" / "bots.md").read_text(encoding="utf-8")
     assert [reason for reason, meaning in bots.REASONS.items() if f"| `{reason}` | {meaning}" not in page] == []
+    assert [kind for kind, meaning in KINDS.items() if f"| `{kind}` | {meaning}" not in page] == []
     assert f"`{bots.RULES_VERSION}`" in page
     assert f"{bots.RATE_LIMIT_PER_MINUTE} events" in page
 

@@ -9,9 +9,10 @@ import pytest
 from marketplace.enrichments import Lookups, Place
 from marketplace.enrichments.referral import REFERRAL, REFERRAL_VERSION
 from marketplace.enrichments.referral_channels import CHANNELS, Traffic, channel
-from marketplace.enrichments.referral_links import REDACTED, host_of, hosts_of, is_internal, parameters
+from marketplace.enrichments.referral_links import REDACTED, host_of, is_internal, parameters
 from marketplace.enrichments.referral_sources import CLICK_IDS, SITE_LISTS, category_of, find_site
 from marketplace.enrichments.registry import Agent
+from marketplace.enrichments.store_rules import read_rules
 from marketplace.enrichments.text import MAX_VALUE_CHARS, label
 
 PAGE = "https://shop.example/p"
@@ -112,9 +113,10 @@ def test_a_hint_never_makes_a_visit_paid(parameter: str) -> None:
 
 
 def test_the_version_names_the_rules_the_channels_and_the_lists() -> None:
-    rules, channels, lists = REFERRAL_VERSION.split()
-    assert (rules, channels) == ("referral-1", "channels-1")
+    rules, channels, lists, labels = REFERRAL_VERSION.split()
+    assert (rules, channels) == ("referral-2", "channels-2")
     assert lists.startswith("lists-")
+    assert labels.startswith("labels-")
     assert REFERRAL.version(LOOKUPS) == REFERRAL_VERSION
 
 
@@ -191,7 +193,7 @@ def test_the_host_of_a_link(link: str, host: str) -> None:
     ],
 )
 def test_what_is_internal(host: str, page: str, domains: str, internal: bool) -> None:
-    assert is_internal(host, page, hosts_of(domains)) is internal
+    assert is_internal(host, page, read_rules(domains).domains) is internal
 
 
 @pytest.mark.parametrize(

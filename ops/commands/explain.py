@@ -1,0 +1,79 @@
+"""``marketplace explain``: why a visit counts as what it counts."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated
+
+import typer
+
+from connectors.lookups.bot_list import CrawlerList
+from connectors.lookups.geoip import GeoIP
+from connectors.lookups.user_agents import UserAgents
+from connectors.mongo.stores import MongoStores
+from flows.clicks.encoding.enrichment_encoder import page_of
+from marketplace.clicks.explain import Line, Section, Visit, explain
+from marketplace.enrichments import Lookups
+from marketplace.stores import InvalidStore, Store, checked_domain
+from ops.commands.options import DataOption, JsonOption
+from ops.commands.tables import print_table
+from ops.commands.texts import printable
+from ops.context import load_mongo, load_read
+from ops.sagas.opening import open_mongo
+from runtime.sections import GEOIP_FILE
+
+
+def explain_visit(
+    url: Annotated[str, typer.Argument(metavar="URL", help="The page that was visited, with its query.")],
+    referrer: Annotated[str, typer.Option(help="Where it was linked from.")] = "",
+    agent: Annotated[str, typer.Option(help="The user agent.")] = "",
+    ip: Annotated[str, typer.Option(help="The address of the visitor.")] = "",
+    store: Annotated[str, typer.Option(help="A store (its slug), whose own rules count.", show_default="none")] = "",
+    domain: Annotated[
+        list[str] | None, typer.Option(help="Without a store: a host of its own; can be repeated.")
+    ] = None,
+    automated: Annotated[bool, typer.Option("--automated", help="The client says that it is automated.")] = False,
+    data: DataOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Explain a visit: where from, person or bot, device and place, each with the rule behind it and its version."""
+    of = _store(store, data) if store else _nobody(tuple(map(checked_domain, domain or ())))
+    path = of.page(page_of(url))
+    agents, crawlers = UserAgents(), CrawlerList()
+    lookups = Lookups(GeoIP(load_read(lambda env: env.read(GEOIP_FILE), data) or None).snapshot(), agents)
+    visit = Visit(url, referrer, agent, ip, path, of.rules_text, automated)
+    rules = f"trailing slash: {of.trailing_slash}, letter case: {of.page_case}" if of.has_page_rules else "its path"
+    sections = (
+        *explain(visit, lookups, crawlers, agents.rule(agent)),
+        Section("page", "", (Line("page", path, rules),)),
+    )
+    if as_json:
+        typer.echo(json.dumps({section.name: _document(section) for section in sections}))
+        return
+    for section in sections:
+        typer.echo(printable(f"{section.name.capitalize()}   {section.version}".rstrip()))
+        print_table(("", "value", "because"), section.lines, sentences=("because",))
+        typer.echo("")
+
+
+def _document(section: Section) -> dict[str, object]:
+    return {"version": section.version, "values": [line._asdict() for line in section.lines]}
+
+
+def _store(slug: str, data: DataOption) -> Store:
+    mongo = load_mongo(data_dir=data)
+    with open_mongo(mongo) as client:
+        found = MongoStores(client, mongo.database).get(slug)
+    if found is None:
+        raise InvalidStore(f"no store {slug}; 'marketplace stores list' shows those that there are")
+    return found
+
+
+def _nobody(domains: tuple[str, ...]) -> Store:
+    """A store of which nothing is known but its hosts."""
+    return Store("none", "", "UTC", domains, write_key_hash="", visitor_secret="")
+
+
+def register(app: typer.Typer) -> None:
+    """Add the command."""
+    app.command("explain")(explain_visit)
