@@ -81,12 +81,18 @@ def statement(stores: Iterable[Store]) -> str:
         "occurred_at - lagInFrame(occurred_at, 1, toDateTime64(0, 3, 'UTC')) OVER "
         f"(PARTITION BY {owner} ORDER BY {order} ROWS BETWEEN 1 PRECEDING AND CURRENT ROW) > 1800"
     )
-    begun = f"SELECT *, sum(begins) OVER (PARTITION BY {owner} ORDER BY {order}) AS visit FROM (SELECT *, {gap} AS begins FROM facts)"
+    begun = (
+        f"SELECT *, sum(begins) OVER (PARTITION BY {owner} ORDER BY {order}) AS visit "
+        f"FROM (SELECT *, {gap} AS begins FROM facts)"
+    )
     firsts = ", ".join(
         f"first_value({name}) OVER (PARTITION BY {owner}, visit ORDER BY {order}) AS visit_{name}"
         for name in _OF_VISITS
     )
-    dated = f"SELECT *, {firsts}, toStartOfFifteenMinutes(occurred_at) AS quarter, CASE store {days} END AS day FROM ({begun})"
+    dated = (
+        f"SELECT *, {firsts}, toStartOfFifteenMinutes(occurred_at) AS quarter, CASE store {days} END AS day "
+        f"FROM ({begun})"
+    )
     # One thread: the overhead of sharing work between two would not be the engine's limit.
     return f"WITH dated AS ({dated}) {' UNION ALL '.join(parts)} SETTINGS max_threads = 1"
 
