@@ -87,7 +87,8 @@ class Rules:
         self._geo = lru_cache(_CACHE)(lambda ip: geo.enrich(lookups, (ip,)))
         self._device = lru_cache(_CACHE)(lambda agent: device.enrich(lookups, (agent,)))
         self._referral = lru_cache(_CACHE)(lambda *given: referral.enrich(lookups, given))
-        self._agent_reasons = lru_cache(_CACHE)(lambda agent: bots.user_agent_reasons(agent, agents))
+        self._judge = lru_cache(_CACHE)(lambda agent: bots.judge_agent(agent, agents))
+        self._referrer_reasons = lru_cache(_CACHE)(bots.referrer_reasons)
         self._page = lru_cache(_CACHE)(page_of)
         self._page_reasons = lru_cache(_CACHE)(bots.event_reasons)
         self._in_networks = lru_cache(_CACHE)(_in_networks)
@@ -128,7 +129,7 @@ class Rules:
             return "blocked"
         if _seen(event, past):
             return "duplicate"
-        page = self._page(event.url)
+        page = self.stores[event.store].page(self._page(event.url))
         values = (
             *self._geo(event.ip),
             *self._device(event.user_agent),
@@ -136,7 +137,8 @@ class Rules:
             page,
             event.product,
         )
-        reasons = self._agent_reasons(event.user_agent) + self._page_reasons(page, event.automated)
+        agent = self._judge(event.user_agent)
+        reasons = agent.reasons + self._page_reasons(page, event.automated) + self._referrer_reasons(event.referrer)
         minute = (event.visitor, when // 60_000)
         earlier = past.in_minute.get(minute, 0)
         if earlier >= bots.RATE_LIMIT_PER_MINUTE:
@@ -144,7 +146,8 @@ class Rules:
         past.in_minute[minute] = earlier + 1
         refire, is_bot = _is_refire(event, when, past), 1 if reasons else 0
         outcome = "refire" if refire else "bot" if reasons else "counted"
-        verdict.click = Click(partition, offset, event, when, outcome, is_bot, ",".join(reasons), note, values)
+        kind = bots.bot_kind(reasons, agent)
+        verdict.click = Click(partition, offset, event, when, outcome, is_bot, ",".join(reasons), kind, note, values)
         _visit(verdict.click, past, verdict.visits)
         return outcome
 

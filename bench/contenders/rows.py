@@ -44,6 +44,7 @@ class Click(NamedTuple):
     outcome: str
     is_bot: int
     reasons: str
+    kind: str
     note: str
     values: tuple[str, ...]
 
@@ -133,6 +134,8 @@ class Inserter:
             "outcome": pa.array([c.outcome for c in clicks], category).dictionary_encode(),
             "visitor_kind": pa.array([e.visitor_kind for e in events], category).dictionary_encode(),
             "bot_reasons": pa.array([c.reasons for c in clicks], category).dictionary_encode(),
+            "bot_kind": pa.array([c.kind for c in clicks], category).dictionary_encode(),
+            "name": pa.array([e.name for e in events], category).dictionary_encode(),
             "time_note": pa.array([c.note for c in clicks], category).dictionary_encode(),
             "ip": pa.array([e.ip for e in events], category).dictionary_encode(),
         }
