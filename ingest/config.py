@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from marketplace.clicks.client_address import CLIENT_HEADERS, FORWARDED_FOR
 from marketplace.networks import Network
 from marketplace.token_bucket import BucketPolicy
 from runtime.admin import LOOPBACK
@@ -31,7 +32,14 @@ ADMIN_PORT: Final = COLLECTOR.port(
     default_text="the one after the public port",
 )
 TRUSTED_PROXIES: Final = COLLECTOR.networks(
-    "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES", "Peers whose `X-Forwarded-For` is believed."
+    "MARKETPLACE_COLLECTOR_TRUSTED_PROXIES", "Peers whose word about the client's address is believed."
+)
+CLIENT_HEADER: Final = COLLECTOR.choice(
+    "MARKETPLACE_COLLECTOR_CLIENT_HEADER",
+    "The header in which they report the client's address. They must write it themselves: what a client sends in it "
+    "must not come through.",
+    FORWARDED_FOR,
+    CLIENT_HEADERS,
 )
 
 
@@ -154,6 +162,7 @@ class CollectorConfig:
     """
 
     trusted_proxies: tuple[Network, ...] = ()
+    client_header: str = CLIENT_HEADER.default
     max_body_bytes: int = MAX_BODY_BYTES.default
     max_decoded_bytes: int = MAX_DECODED_BYTES.default
     max_reading_bytes: int = MAX_READING_BYTES.default
@@ -174,6 +183,7 @@ class CollectorConfig:
         """Read the bounds of the collector's section."""
         return CollectorConfig(
             trusted_proxies=env.read(TRUSTED_PROXIES),
+            client_header=env.read(CLIENT_HEADER),
             max_body_bytes=env.read(MAX_BODY_BYTES),
             max_decoded_bytes=env.read(MAX_DECODED_BYTES),
             max_reading_bytes=env.read(MAX_READING_BYTES),

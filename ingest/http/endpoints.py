@@ -16,7 +16,7 @@ from ingest.config import CollectorConfig
 from ingest.faults import CORS_HEADERS, HttpFault
 from ingest.http.body import BodyReader
 from ingest.metrics import CollectorMetrics
-from marketplace.clicks.client_address import client_address
+from marketplace.clicks.client_address import client_address, reported_hops
 from marketplace.clicks.collect import Batch, read_body, read_event
 from marketplace.clicks.events import Origin
 from marketplace.clicks.history import read_history
@@ -121,8 +121,10 @@ class Endpoints:
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
-        forwarded_for = ",".join(request.headers.getlist("x-forwarded-for")) if self.config.trusted_proxies else ""
-        return client_address(peer, forwarded_for, self.config.trusted_proxies)
+        if not self.config.trusted_proxies:
+            return client_address(peer, "", ())
+        header = self.config.client_header
+        return client_address(peer, reported_hops(header, request.headers.getlist(header)), self.config.trusted_proxies)
 
 
 def _write_key(request: Request) -> str:

@@ -3,10 +3,66 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from collections.abc import Sequence
+from typing import Final
 
 from marketplace.clicks.visitors import IPAddress, parse_ip
 from marketplace.networks import Network
+
+FORWARDED_FOR: Final = "x-forwarded-for"
+FORWARDED: Final = "forwarded"
+CLIENT_HEADERS: Final = (
+    FORWARDED_FOR,
+    FORWARDED,
+    "x-real-ip",
+    "cf-connecting-ip",
+    "true-client-ip",
+    "fastly-client-ip",
+)
+"""Headers in which proxies report a client's address: lists that each hop adds to, and single addresses."""
+
+_PAIR: Final = re.compile(r'\s*([A-Za-z-]+)\s*=\s*(?:"((?:[^"\\]|\\.)*)"|([^\s;,"]*))\s*')
+
+
+def reported_hops(header: str, values: Sequence[str]) -> str:
+    """The addresses that a header reports, as :func:`client_address` reads them: with commas, the client first.
+
+    Args:
+        header: One of ``CLIENT_HEADERS``. Only the one that the trusted proxies write may be read: others come from
+            the client as they are.
+        values: Its values, one for each time that it is there.
+    """
+    joined = ",".join(values)
+    return ",".join(map(_for_of, _elements(joined))) if header == FORWARDED else joined
+
+
+def _elements(text: str) -> list[str]:
+    """The elements of a list in which quoted text may hold commas (RFC 9110, section 5.6.1)."""
+    parts, quoted, start, at = [], False, 0, 0
+    while at < len(text):
+        if text[at] == "\\" and quoted:
+            at += 1
+        elif text[at] == '"':
+            quoted = not quoted
+        elif text[at] == "," and not quoted:
+            parts.append(text[start:at])
+            start = at + 1
+        at += 1
+    return [*parts, text[start:]] if text else []
+
+
+def _for_of(element: str) -> str:
+    """The address of an element of ``Forwarded`` (RFC 7239); the empty text, which is none, where it has none."""
+    at, found = 0, ""
+    while (pair := _PAIR.match(element, at)) is not None:
+        if pair[1].lower() == "for":
+            found = re.sub(r"\\(.)", r"\1", pair[2]) if pair[2] is not None else pair[3]
+        at = pair.end()
+        if element[at : at + 1] != ";":
+            break
+        at += 1
+    return found.replace(",", "") if at >= len(element) else ""
 
 
 def client_address(peer: str, forwarded_for: str, trusted: Sequence[Network]) -> str:
