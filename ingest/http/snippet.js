@@ -1,27 +1,26 @@
 /* Page views, clicks and named events of a page; nothing under DNT and Global Privacy Control. `make snippet` makes m.js
    of this file. */
 (() => {
-  'use strict';
   const w = window, d = document, n = navigator, html = d.documentElement, old = w.marketplace;
   const listen = (names, work) => names.split(' ').forEach(name => addEventListener(name, work, true));
   let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, to, timer, warned, depth, last, fresh, me;
 
   const warn = text => { warned = warned || console.warn('m.js: ' + text) || 1; };
   // A module has no script of its own, and tag managers strip attributes: any tag that has the key will do.
-  if (!tag?.dataset.key) tag = d.querySelector('script[data-key]') || tag || d.querySelector('script[src*="/m.js"]');
-  const { key, url: base, cookieDomain: domain, hash, outbound, downloads, scroll } = {
+  if (!tag?.dataset.key) tag = d.querySelector('script[data-key][src*="/m.js"]') || tag || d.querySelector('script[src*="/m.js"]');
+  const { key, url, cookieDomain: domain, hash, outbound, downloads, scroll } = {
     url: tag?.src, ...w.marketplaceConfig, ...tag?.src && Object.fromEntries(new URL(tag.src).searchParams), ...tag?.dataset
   };
-  if (!key || !base) return warn('no key');
+  if (!key || !url) return warn('no key');
   if (old?.key === key) return;
   w.marketplace = named;
   named.key = key;
-  if (n.doNotTrack > 0 || n.globalPrivacyControl) return;
-  to = new URL('/v1/collect?key=' + encodeURIComponent(key), base);
+  if (+n.doNotTrack || n.globalPrivacyControl) return;
+  to = new URL('/v1/collect?key=' + encodeURIComponent(key), url);
 
   const uuid = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
   // Under the flag u only halves of pairs are found, and the cut can leave one.
-  const cut = (text, most) => String(text).slice(0, most).replace(/[\ud800-\udfff]/gu, '');
+  const cut = (text, most = 2048) => String(text).slice(0, most).replace(/[\ud800-\udfff]/gu, '');
   const product = el => cut(el?.dataset.product || '', 128);
   const bare = url => url.split(/[?#]/)[0];
   // A route behind the # becomes the end of the path: what counts pages looks at nothing else.
@@ -29,16 +28,16 @@
 
   try {
     me = domain && /\b_mkt=([\w-]+)/.exec(d.cookie)?.[1] || localStorage._mkt || uuid();
-    if (domain) d.cookie = `_mkt=${me};path=/;max-age=31536000;samesite=lax;domain=` + domain;
+    if (domain) d.cookie = `_mkt=${me};path=/;max-age=31536000;samesite=lax;domain=` + domain + (location.protocol > 'http:' ? ';secure' : '');
     localStorage._mkt = me;
   } catch { me = void 0; }
 
   function add(type, more) {
     const event = {
-      event_id: uuid(), type, occurred_at: Date.now(), visitor_id: me, referrer: cut(bare(from), 2048),
-      url: cut(page() + location.search + location.hash, 2048), automated: n.webdriver, ...more
+      event_id: uuid(), type, occurred_at: Date.now(), visitor_id: me, referrer: cut(bare(from)),
+      url: cut(page() + location.search + location.hash), automated: n.webdriver, ...more
     };
-    queue = [...queue, event].slice(-200);
+    queue = queue.concat(event).slice(-200);
     later();
     return event;
   }
@@ -49,8 +48,8 @@
     clearTimeout(timer);
     timer = 0;
     settle();
-    while (queue.length && !d.prerendering && (!flying || d.hidden)) {
-      let count = Math.min(queue.length, 20), body, size;
+    while (queue.length && !d.prerendering && (flying <= 0 || d.hidden)) {
+      let count = 20, body, size;
       // Browsers take 64 KiB of requests that outlive a page, all together.
       do {
         body = JSON.stringify({ sent_at: Date.now(), events: queue.slice(0, count) });
@@ -60,7 +59,7 @@
       const batch = queue.splice(0, count);
       flying += size;
       fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).then(r => {
-        if (r.status === 429 || r.status > 499) throw 0;
+        if (/429|5../.test(r.status)) throw 0;
         wait = 1e3;
         if (!r.ok) warn(r.status);
       }).catch(() => {
@@ -75,7 +74,9 @@
 
   function view(e) {
     const now = page();
-    if (d.prerendering || now === last && !e?.persisted) return;
+    // A page that comes back hears nothing of what it sent when it was left.
+    if (e?.persisted) flying = 0;
+    else if (d.prerendering || now === last) return;
     from = last || from;
     last = now;
     depth = 25;
@@ -95,8 +96,8 @@
     if (id) {
       more.event_id = cut(id, 64);
       try {
-        if (localStorage[id = '_mkt:' + id]) return;
-        localStorage[id] = 1;
+        if (localStorage['_mkt' + id]) return;
+        localStorage['_mkt' + id] = 1;
       } catch {}
     }
     Object.entries(given || {}).slice(0, 20).forEach(([label, value]) => {
@@ -111,15 +112,16 @@
     const el = at('a[*|href],area,button,summary,[role=button],[type=submit],[type=button],[type=image]')
       || at('[data-product]:not(html)');
     const link = el?.matches('a,area');
-    if (!el || e.button && (!link || e.button > 1)) return;
-    let url, name, target;
+    // The middle button opens a link, and does nothing to others.
+    if (!el || e.button > (link ? 1 : 0)) return;
+    let to, name, target;
     if (link) try {
-      url = new URL(el.href.baseVal || el.href, d.baseURI);
-      target = url.protocol;
-      if (url.host) {
-        target = url.origin + url.pathname;
-        if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|epub|exe|dmg|mp[34])$/i.test(target)) name = 'file_download';
-        else if (outbound != null && !('.' + url.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
+      to = new URL(el.href.baseVal || el.href, d.baseURI);
+      target = to.protocol;
+      if (to.host) {
+        target = to.origin + to.pathname;
+        if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|exe|mp[34])$/i.test(target)) name = 'file_download';
+        else if (outbound != null && !('.' + to.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
       }
     } catch {}
     for (const label of ['name', 'id', 'aria-label', 'value']) target = target || el.getAttribute(label);

@@ -199,10 +199,7 @@ def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None
         except _Refused as refused:
             results.append(RefusedEvent(refused.at(path), raw))
         except (msgspec.DecodeError, RecursionError) as error:
-            fault = unreadable(error)
-            if pieces.single:
-                raise RefusedBody(fault) from None
-            results.append(RefusedEvent(Fault(fault.code, path, fault.reason), raw))
+            raise RefusedBody(unreadable(error)) from None
     return Batch(results, pieces.single)
 
 
