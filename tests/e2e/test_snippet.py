@@ -206,7 +206,8 @@ def test_what_is_more_than_browsers_send_of_a_page_that_is_left_is_sent_in_parts
                 page.clock.run_for(1_000)
         clicks = own.events(21)[1:]
     assert {click.target for click in clicks} == {chr(0x4E00 + number) * 512 for number in range(20)}
-    assert (len(sizes), max(sizes) < 64 * 1024) == (2, True)
+    assert len(sizes) > 1
+    assert max(sizes) < 64 * 1024
 
 
 TAGS: dict[str, Callable[[Site], str]] = {

@@ -249,7 +249,7 @@
     });
   }
 
-  function sendCount(place, name, facts, id, told) {
+  function sendCount(place, name, facts, id, mark) {
     var n = navigator, me;
     if (n.doNotTrack === '1' || w.doNotTrack === '1' || n.globalPrivacyControl) return;
     // The same id and time whenever it is sent: one that arrives twice is counted once.
@@ -265,7 +265,7 @@
       method: 'POST', body: JSON.stringify({ sent_at: Date.now(), events: [event] }), keepalive: true, credentials: 'omit'
     }).then(function (answer) {
       if (answer.status === 429 || answer.status > 499) throw 0;
-    }).catch(function () { localStorage.removeItem(told); });
+    }).catch(function () { localStorage.removeItem(mark); });
   }
 
   /* The parts of a page that change by themselves, read once more; what somebody is using stays as it is. */
