@@ -48,6 +48,7 @@
     clearTimeout(timer);
     timer = 0;
     settle();
+    fresh = 0;
     while (queue.length && !d.prerendering && (flying <= 0 || d.hidden)) {
       let count = 20, body, size;
       // Browsers take 64 KiB of requests that outlive a page, all together.
@@ -80,14 +81,13 @@
     from = last || from;
     last = now;
     depth = 25;
-    // Routers render before or after they navigate: read the product when both are done.
+    // Routers render before or after they navigate, or when they have what they show: the product is read once more later.
     setTimeout(settle);
     fresh = add('view');
   }
 
   function settle() {
     if (fresh && last === page()) fresh.product = product(html);
-    fresh = 0;
   }
 
   function named(name, given, id) {
@@ -108,6 +108,7 @@
   }
 
   function click(e) {
+    settle();
     const path = e.composedPath(), at = what => path.find(place => place.matches?.(what));
     const el = at('a[*|href],area,button,summary,[role=button],[type=submit],[type=button],[type=image]')
       || at('[data-product]:not(html)');

@@ -7,6 +7,7 @@ and of the query the labels that say how a visit came, so nothing else reaches t
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Final
 from urllib.parse import unquote_plus
 
@@ -34,14 +35,8 @@ def kept_url(url: str) -> str:
     end = _QUERY.search(url)
     if end is None:
         return _without_user(url)
-    bare, query = _without_user(url[: end.start()]), url[end.start() + 1 :]
-    if "=" not in query:
-        return bare
-    head, _, fragment = url.partition("#")
-    texts = (head.partition("?")[2], fragment.partition("?")[2] or fragment)
-    parts = "&".join(texts).split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
-    kept = [label for label in map(_label, parts) if label]
-    return f"{bare}?{'&'.join(kept)}" if kept else bare
+    bare, rest = _without_user(url[: end.start()]), url[end.start() :]
+    return bare + _kept_labels(rest) if "=" in rest else bare
 
 
 def kept_referrer(referrer: str) -> str:
@@ -55,6 +50,15 @@ def kept_target(target: str) -> str:
         return _bare(target)
     kind = _PERSONAL.match(target)
     return kind[0].lower() if kind else target
+
+
+@lru_cache(maxsize=4_096)
+def _kept_labels(rest: str) -> str:
+    head, _, fragment = rest.partition("#")
+    texts = (head[1:], fragment.partition("?")[2] or fragment)
+    parts = "&".join(texts).split("&", MAX_PARAMETERS)[:MAX_PARAMETERS]
+    kept = "&".join(label for label in map(_label, parts) if label)
+    return f"?{kept}" if kept else ""
 
 
 def _label(part: str) -> str:

@@ -117,6 +117,40 @@ def test_routes_behind_the_hash_are_views_where_that_is_asked_for(
     assert "token" not in "".join(view.url + view.referrer for view in views)
 
 
+def test_a_route_of_the_navigation_api_is_a_view_of_what_it_draws(names: Browser, own: Site) -> None:
+    own.put("/", '<a href="/b">b</a>')
+    with tab(names) as page:
+        at(page, own)
+        run(
+            page,
+            "navigation.addEventListener('navigate', event => event.intercept({ handler: async () => {"
+            "document.documentElement.dataset.product = location.pathname } }))",
+        )
+        for path in ("/b", "/c"):
+            page.evaluate("path => { document.querySelector('a').href = path }", path)
+            page.click("a")
+            page.wait_for_function("path => document.documentElement.dataset.product === path", arg=path)
+        page.goto(LEFT)
+        events = own.events(5)
+    assert [(*seen(event)[:2], event.product) for event in events] == [
+        ("view", "/", ""), ("click", "/", ""), ("view", "/b", "/b"), ("click", "/b", "/b"), ("view", "/c", "/c"),
+    ]  # fmt: skip
+
+
+def test_a_page_that_is_hidden_sends_at_once_what_it_has(names: Browser, own: Site) -> None:
+    own.put("/", "")
+    with tab(names, "Object.defineProperty(document, 'hidden', { get: () => window.gone })") as page:
+        own.collector.producer.available = False
+        at(page, own)
+        with page.expect_response("**/v1/collect*") as refused:
+            run(page, "marketplace('a'); window.gone = true; document.dispatchEvent(new Event('visibilitychange'))")
+        own.collector.producer.available = True
+        with page.expect_response("**/v1/collect*") as accepted:
+            run(page, "document.dispatchEvent(new Event('visibilitychange'))")
+    assert (refused.value.status, accepted.value.status) == (503, 202)
+    assert own.events(2)[-1].name == "a"
+
+
 @pytest.mark.parametrize("move", ["history.pushState(0, '', '/second')", "history.back()"])
 @pytest.mark.parametrize("drawn", ["before", "after"])
 def test_a_view_names_the_product_that_is_drawn_before_or_after_the_router_moves(
