@@ -3,9 +3,12 @@
 (() => {
   const w = window, d = document, n = navigator, html = d.documentElement, old = w.marketplace;
   const listen = (names, work) => names.split(' ').forEach(name => addEventListener(name, work, true));
-  let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, to, timer, warned, depth, last, fresh, me;
+  let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, to, timer, depth, last, fresh, me;
 
-  const warn = text => { warned = warned || console.warn('m.js: ' + text) || 1; };
+  let warn = text => {
+    console.warn('m.js: ' + text);
+    warn = () => {};
+  };
   // A module has no script of its own, and tag managers strip attributes: any tag that has the key will do.
   if (!tag?.dataset.key) tag = d.querySelector('script[data-key][src*="/m.js"]') || tag || d.querySelector('script[src*="/m.js"]');
   const { key, url, cookieDomain: domain, hash, outbound, downloads, scroll } = {
@@ -45,8 +48,7 @@
   function later() { if (queue.length) timer = timer || setTimeout(flush, wait); }
 
   function flush() {
-    clearTimeout(timer);
-    timer = 0;
+    timer = clearTimeout(timer);
     settle();
     fresh = 0;
     while (queue.length && !d.prerendering && (flying <= 0 || d.hidden)) {
@@ -65,7 +67,7 @@
         if (!r.ok) warn(r.status);
       }).catch(() => {
         queue = batch.concat(queue);
-        wait = Math.min(wait * 2, 6e4);
+        wait = wait > 3e4 ? 6e4 : wait * 2;
       }).then(() => {
         flying -= size;
         later();
@@ -118,12 +120,11 @@
     let to, name, target;
     if (link) try {
       to = new URL(el.href.baseVal || el.href, d.baseURI);
-      target = to.protocol;
-      if (to.host) {
-        target = to.origin + to.pathname;
-        if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|exe|mp[34])$/i.test(target)) name = 'file_download';
-        else if (outbound != null && !('.' + to.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
-      }
+      target = to.host ? to.origin + to.pathname : to.protocol;
+      if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|mp[34])$/i.test(target)) name = 'file_download';
+      else if (outbound != null && to.host && !('.' + to.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
+      // A link that leads nowhere else (the page, a script, a blob) is a button.
+      if (/^[jb]/.test(target) || target === bare(location.href)) target = '';
     } catch {}
     for (const label of ['name', 'id', 'aria-label', 'value']) target = target || el.getAttribute(label);
     add(name ? 'event' : 'click', { name, target: cut(target || el.textContent.trim(), 512), product: product(at('[data-product]')) });
@@ -137,7 +138,7 @@
       view();
     };
   }
-  listen('popstate hashchange pageshow prerenderingchange', view);
+  listen('popstate pageshow prerenderingchange', view);
   listen('click auxclick', click);
   listen('visibilitychange pagehide', flush);
   if (scroll != null) listen('scroll', () => {

@@ -179,6 +179,7 @@ CONTROLS = """
 <a id=middle href="/p/mug?token=1#part">Mug</a>
 <svg width=90 height=40><a href="/p/svg?a=1"><text y=20>Link</text></a></svg>
 <a id=mail href="mailto:ann@mail.example">Mail</a> <a id=tel href="tel:+4912345">Call</a>
+<a href="#top">Top</a> <a href="javascript:void 0" name=buy>Buy</a>
 <form data-product=p1><input name=id><input name=name><b>Fields</b></form> <p>Text</p> <input type=text>
 <script>
 customElements.define('x-card', class extends HTMLElement {
@@ -199,13 +200,13 @@ def test_a_click_on_a_control_of_any_kind_is_one_with_a_name_and_without_anythin
         page.click("#middle", button="middle")
         page.click("#plain", button="middle")
         page.click("#middle", button="right")
-        for control in ("svg text", "#mail", "#tel", "form b", "p", "[type=text]"):
+        for control in ("svg text", "#mail", "#tel", "[href='#top']", "[name=buy]", "form b", "p", "[type=text]"):
             page.click(control)
         page.goto(LEFT)
-        view, *clicks = own.events(13)
+        view, *clicks = own.events(15)
     assert [click.target.removeprefix(own.url("")) for click in clicks] == [
         "plain", "Buy it", "more", "image", "Open", "More", "Add to cart", "/p/mug", "/p/svg", "mailto:", "tel:",
-        "Fields",
+        "Top", "buy", "Fields",
     ]  # fmt: skip
     assert (view.type, clicks[-1].product) == ("view", "p1")
 
