@@ -6,6 +6,7 @@ import shutil
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
@@ -272,21 +273,52 @@ def test_the_key_is_found_wherever_a_tag_has_to_have_it(names: Browser, own: Sit
         assert [seen(event) for event in own.events(1)] == [("view", "/", "")]
 
 
-@pytest.mark.parametrize("key", ["", 'data-key="nobodys"'], ids=["no key", "a key of no store"])
-def test_where_nothing_can_be_sent_the_console_says_so_once(names: Browser, own: Site, key: str) -> None:
-    own.put("/", "<button>a</button>", head=own.tag(key=key))
+def test_without_a_key_nothing_is_sent_and_the_console_says_so(names: Browser, own: Site) -> None:
+    own.put("/", "<button>a</button>", head=own.tag(key="") + own.tag(key="data-key"))
+    warnings: list[str] = []
+    with tab(names) as page:
+        page.on("console", lambda said: warnings.append(said.text) if said.type == "warning" else None)
+        at(page, own)
+        page.click("button")
+        page.goto(LEFT)
+    assert (warnings, own.so_far()) == (["m.js: no key"] * 2, [])
+
+
+def test_with_a_key_of_no_store_the_console_says_so_once(names: Browser, own: Site) -> None:
+    own.put("/", "<button>a</button>", head=own.tag(key='data-key="nobodys"'))
     warnings: list[str] = []
     with tab(names) as page:
         page.on("console", lambda said: warnings.append(said.text) if said.type == "warning" else None)
         page.clock.install()
         at(page, own)
-        for _ in range(2):
+        for _ in range(3):
             page.click("button")
-            page.clock.run_for(1_500)
-            page.wait_for_timeout(1)
-        eventually(lambda: warnings != [] or page.evaluate("0"), "a warning")
-    assert [text.partition(":")[0] for text in warnings] == ["m.js"]
-    assert own.so_far() == []
+            with page.expect_response("**/v1/collect*"):
+                page.clock.run_for(1_500)
+    assert (warnings, own.so_far()) == (["m.js: 401"], [])
+
+
+def test_a_page_of_orders_of_several_stores_sends_each_its_own_once(names: Browser, own: Site) -> None:
+    own.pages["/shop.js"] = files("api.storefront").joinpath("static/shop.js").read_text()
+    to = f'data-to="{own.collector.url}/v1/collect?key={WRITE_KEY}"'
+    facts = "data-value=1600 data-currency=USD data-quantity=2 data-at=1750000000000 data-product=p1"
+    spans = "".join(
+        f'<span hidden data-tell="{what}" {facts} {to}></span>' for what in ("o1 placed", "o1 paid", "c begin")
+    )
+    other = f'<span hidden data-tell="o2 paid" {facts} {to}></span>'
+    own.put("/placed", f"<p id=said></p>{spans}{other}<script src=/shop.js></script>", head="")
+    with tab(names) as page:
+        at(page, own, "/placed")
+        page.reload(wait_until="load")
+        page.goto(LEFT)
+        events = own.events(3)
+    assert sorted((event.name, event.event_id) for event in events) == [
+        ("begin_checkout", "order-c-begin"), ("place_order", "order-o1-placed"), ("purchase", "order-o1-paid"),
+    ]  # fmt: skip
+    assert {str(event.properties) for event in events} == {
+        str({"value_minor": "1600", "currency": "USD", "quantity": "2"})
+    }
+    assert {(event.product, event.occurred_at_ms) for event in events} == {("p1", 1_750_000_000_000)}
 
 
 @pytest.mark.parametrize("wish", ["doNotTrack: { value: '1' }", "globalPrivacyControl: { value: true }"])

@@ -69,6 +69,9 @@ def test_a_cart_of_two_stores_becomes_an_order_of_each_and_both_are_paid(shop: T
         assert page.url.endswith("/shop/checkout")
         assert "Each store sends its own part, so this becomes 2 orders." in page.words
         assert "Total in USD $26.00 Total in EUR €649.00" in page.words
+        assert sorted(store for what, store in counts(page) if what.endswith(" begin")) == sorted((BIKES, COFFEE))
+        again = buyer.send(page, page.form("place-order"), **{**ADDRESS, **card(), "city": ""})
+        assert (again.answer.status_code, counts(again)) == (422, set()), "it has begun before"
         page = buyer.send(page, page.form("place-order"), **ADDRESS, **card())
         assert "Thank you! Your orders are placed" in page.words
         links = sorted({link for link in page.read.links if link.startswith("/shop/orders/")})
