@@ -112,7 +112,7 @@
   function click(e) {
     settle();
     const path = e.composedPath(), at = what => path.find(place => place.matches?.(what));
-    const el = at('a[*|href],area,button,summary,[role=button],[type=submit],[type=button],[type=image]')
+    const el = at('a[*|href],area,button,summary,[role=button],[type=submit],[type=button],[type=image],[type=reset]')
       || at('[data-product]:not(html)');
     const link = el?.matches('a,area');
     // The middle button opens a link, and does nothing to others.

@@ -174,7 +174,7 @@ def test_a_view_names_the_product_that_is_drawn_before_or_after_the_router_moves
 
 
 CONTROLS = """
-<button id=plain>Plain</button> <input type=submit value="Buy it"> <input type=button name=more>
+<button id=plain>Plain</button> <input type=submit value="Buy it"> <input type=button name=more> <input type=reset name=clear>
 <input type=image alt=x id=image>
 <div role=button aria-label="Open">&times;</div> <details><summary>More</summary></details> <x-card></x-card>
 <a id=middle href="/p/mug?token=1#part">Mug</a>
@@ -196,7 +196,16 @@ def test_a_click_on_a_control_of_any_kind_is_one_with_a_name_and_without_anythin
     own.put("/", CONTROLS + STAY)
     with tab(names) as page:
         at(page, own)
-        for control in ("#plain", "[type=submit]", "[type=button]", "#image", "[role=button]", "summary", "x-card"):
+        for control in (
+            "#plain",
+            "[type=submit]",
+            "[type=button]",
+            "[type=reset]",
+            "#image",
+            "[role=button]",
+            "summary",
+            "x-card",
+        ):
             page.click(control)
         page.click("#middle", button="middle")
         page.click("#plain", button="middle")
@@ -204,9 +213,9 @@ def test_a_click_on_a_control_of_any_kind_is_one_with_a_name_and_without_anythin
         for control in ("svg text", "#mail", "#tel", "[href='#top']", "[name=buy]", "form b", "p", "[type=text]"):
             page.click(control)
         page.goto(LEFT)
-        view, *clicks = own.events(15)
+        view, *clicks = own.events(16)
     assert [click.target.removeprefix(own.url("")) for click in clicks] == [
-        "plain", "Buy it", "more", "image", "Open", "More", "Add to cart", "/p/mug", "/p/svg", "mailto:", "tel:",
+        "plain", "Buy it", "more", "clear", "image", "Open", "More", "Add to cart", "/p/mug", "/p/svg", "mailto:", "tel:",
         "Top", "buy", "Fields",
     ]  # fmt: skip
     assert (view.type, clicks[-1].product) == ("view", "p1")
