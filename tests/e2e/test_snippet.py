@@ -174,7 +174,8 @@ def test_a_view_names_the_product_that_is_drawn_before_or_after_the_router_moves
 
 
 CONTROLS = """
-<button id=plain>Plain</button> <input type=submit value="Buy it"> <input type=button name=more> <input type=reset name=clear>
+<button id=plain>Plain</button> <input type=submit value="Buy it"> <input type=button name=more>
+<input type=reset name=clear>
 <input type=image alt=x id=image>
 <div role=button aria-label="Open">&times;</div> <details><summary>More</summary></details> <x-card></x-card>
 <a id=middle href="/p/mug?token=1#part">Mug</a>
@@ -215,8 +216,8 @@ def test_a_click_on_a_control_of_any_kind_is_one_with_a_name_and_without_anythin
         page.goto(LEFT)
         view, *clicks = own.events(16)
     assert [click.target.removeprefix(own.url("")) for click in clicks] == [
-        "plain", "Buy it", "more", "clear", "image", "Open", "More", "Add to cart", "/p/mug", "/p/svg", "mailto:", "tel:",
-        "Top", "buy", "Fields",
+        "plain", "Buy it", "more", "clear", "image", "Open", "More", "Add to cart", "/p/mug", "/p/svg", "mailto:",
+        "tel:", "Top", "buy", "Fields",
     ]  # fmt: skip
     assert (view.type, clicks[-1].product) == ("view", "p1")
 
