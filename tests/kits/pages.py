@@ -59,9 +59,9 @@ class Site:
         self.pages, self.headers, self.asked, self.waiting = {}, {}, [], {}
 
     def so_far(self) -> list[CollectedClick]:
-        """What was collected, in the order in which it happened."""
-        clicks = (click for click in self.collector.clicks() if click.key not in self.before)
-        return sorted(clicks, key=lambda click: click.occurred_at_ms or 0)
+        """What was collected, in the order in which it happened; what was sent again while a page was left, once."""
+        clicks = {click.key: click for click in self.collector.clicks() if click.key not in self.before}
+        return sorted(clicks.values(), key=lambda click: click.occurred_at_ms or 0)
 
     def events(self, count: int) -> list[CollectedClick]:
         """So many events, in the order in which they happened; more are a mistake, too."""
