@@ -1,4 +1,4 @@
-"""The snippet as it is served; tests/e2e/test_snippet.py runs it in browsers."""
+"""The snippet as it is served; tests/e2e/test_snippet_*.py run it in browsers."""
 
 from __future__ import annotations
 
