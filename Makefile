@@ -11,7 +11,7 @@ MUTANTS ?= *
 COMPILE := --quiet --generate-hashes --allow-unsafe --strip-extras --no-emit-index-url --no-emit-trusted-host --no-emit-find-links --no-header
 
 .DEFAULT_GOAL := help
-.PHONY: help demo verify test tests rewritten check chaos mutants bench claims drills clean setup browser nginx lock reference screenshots secrets compose-check helm-check rehearsal image-check
+.PHONY: help demo verify test tests rewritten check chaos mutants bench claims drills clean setup browser nginx lock reference snippet screenshots secrets compose-check helm-check rehearsal image-check
 
 help: ## this list
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1|\2/p' $(MAKEFILE_LIST) | awk -F'|' '{ printf "  %-18s %s\n", $$1, $$2 }'
@@ -141,6 +141,9 @@ reference: $(READY) ## write the generated pages of docs/reference
 	$(BIN)/python -m ops.reference.saga
 	$(BIN)/python -m ops.reference.access
 	$(BIN)/python -m ops.reference.api
+
+snippet: $(READY) ## make ingest/http/m.js of snippet.js, after a change of it
+	$(BIN)/python -m ops.snippet
 
 lock: $(READY) ## update the locks (all, of the image, and of the image with the embedded stack) after a change of versions in pyproject.toml
 	$(BIN)/pip install --quiet pip-tools

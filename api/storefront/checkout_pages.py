@@ -272,6 +272,9 @@ def _page(request: Request, visitor: Visitor, typed: Typed, review: CheckoutPage
         countries=COUNTRIES,
         trial_cards=checkout.trial_cards,
         is_open=checkout.is_open,
+        # Each store that has a part in it counts that it begins, and not that it is looked at once more after trouble.
+        begins=request.method == "GET",
+        counts=len(stores) > 1,
         # What is done here is counted for a store where all of it is of that one.
         shop=next(iter(stores.values())) if len(stores) == 1 else None,
     )  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import secrets
 from dataclasses import dataclass
 from importlib.resources import files
@@ -23,7 +24,6 @@ from marketplace.clicks.history import read_history
 from marketplace.clicks.record import Client, clip_user_agent
 from marketplace.clicks.split import RefusedBody
 from marketplace.clicks.visitors import truncate_ip
-from marketplace.stores import Store
 
 GIF: Final = base64.b64decode("R0lGODlhAQABAIAAAAAAAP///yH5BAEAAAAALAAAAAABAAEAAAIBRAA7")
 _NO_STORE: Final = {"cache-control": "no-store, max-age=0", "cross-origin-resource-policy": "cross-origin"}
@@ -35,7 +35,8 @@ _PREFLIGHT: Final = {
 }
 _PREFETCH_HEADERS: Final = ("sec-purpose", "purpose", "x-moz", "x-purpose")
 _MAX_DIGITS: Final = 20
-_PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "product", "visitor_id")
+_PIXEL_FIELDS: Final = ("type", "occurred_at", "url", "referrer", "target", "product", "visitor_id", "name")
+_PROPERTY: Final = "properties["
 
 
 @dataclass(frozen=True)
@@ -104,20 +105,17 @@ class Endpoints:
             **CORS_HEADERS,
             "cache-control": "public, max-age=3600",
             "cross-origin-resource-policy": "cross-origin",
+            "vary": "accept-encoding",
             "x-content-type-options": "nosniff",
         }
-        return Response(_SNIPPET, headers=headers, media_type="text/javascript")
+        if "gzip" in request.headers.get("accept-encoding", ""):
+            headers["content-encoding"] = "gzip"
+        body = _COMPRESSED_SNIPPET if "content-encoding" in headers else _SNIPPET
+        return Response(body, headers=headers, media_type="text/javascript")
 
     async def healthz(self, request: Request) -> Response:
         """``GET /healthz``: the process runs; readiness and metrics are on the admin listener."""
         return Response("ok\n", media_type="text/plain")
-
-    async def _body(self, request: Request, store: Store, sender: Sender) -> bytes:
-        """The body, unless its store's budget is overdrawn by earlier ones."""
-        limits = self.service.limits
-        return await self.bodies.read(
-            request, sender.address, lambda sent: limits.admit_store(store, sender.client, sent)
-        )
 
     def _address(self, request: Request) -> str:
         peer = request.client.host if request.client else ""
@@ -162,8 +160,19 @@ def _pixel_event(request: Request) -> dict[str, Any]:
         # Python refuses to parse a number of thousands of digits; one of twenty is out of range anyway.
         event["occurred_at"] = int(occurred_at.lstrip("0")[:_MAX_DIGITS] or "0")
     event.setdefault("url", request.headers.get("referer", ""))
+    # As forms write fields of a field: properties[issue]=12.
+    properties = {
+        name.removeprefix(_PROPERTY)[:-1]: value
+        for name, value in query.items()
+        if name.startswith(_PROPERTY) and name.endswith("]")
+    }
+    if properties:
+        event["properties"] = properties
+    if event.get("name"):
+        event.setdefault("type", "event")
     event["event_id"] = query["id"] if "id" in query else secrets.token_hex(16)
     return event
 
 
-_SNIPPET: Final = files("ingest.http").joinpath("snippet.js").read_bytes()
+_SNIPPET: Final = files("ingest.http").joinpath("m.js").read_bytes()
+_COMPRESSED_SNIPPET: Final = gzip.compress(_SNIPPET, mtime=0)

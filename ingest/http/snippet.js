@@ -1,85 +1,149 @@
-/* Page views and clicks; nothing under DNT or Global Privacy Control. */
-(function () {
-  'use strict';
-  var w = window, d = document, n = navigator, h = history, s = d.currentScript;
-  var key = s && s.getAttribute('data-key');
-  if (!key || n.doNotTrack === '1' || w.doNotTrack === '1' || n.globalPrivacyControl) return;
-  var to = new URL('/v1/collect?key=' + encodeURIComponent(key), s.src).href;
-  var queue = [], timer = 0, wait = 1000, last, from = d.referrer, me, fresh;
+/* Page views, clicks and named events of a page; nothing under DNT and Global Privacy Control. `make snippet` makes m.js
+   of this file. */
+(() => {
+  const w = window, d = document, n = navigator, html = d.documentElement, old = w.marketplace;
+  const listen = (names, work) => names.split(' ').forEach(name => addEventListener(name, work, true));
+  let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, to, timer, depth, last, fresh, me;
 
-  function uuid() {
-    return w.crypto && crypto.randomUUID ? crypto.randomUUID()
-      : 'x'.repeat(32).replace(/x/g, function () { return (Math.random() * 16 | 0).toString(16); });
-  }
+  let warn = text => {
+    console.warn('m.js: ' + text);
+    warn = () => {};
+  };
+  // A module has no script of its own, and tag managers strip attributes: any tag that has the key will do.
+  if (!tag?.dataset.key) tag = d.querySelector('script[data-key][src*="/m.js"]') || tag || d.querySelector('script[src*="/m.js"]');
+  const { key, url, cookieDomain: domain, hash, outbound, downloads, scroll } = {
+    url: tag?.src, ...w.marketplaceConfig, ...tag?.src && Object.fromEntries(new URL(tag.src).searchParams), ...tag?.dataset
+  };
+  if (!key || !url) return warn('no key');
+  if (old?.key === key) return;
+  w.marketplace = named;
+  named.key = key;
+  if (+n.doNotTrack || n.globalPrivacyControl) return;
+  to = new URL('/v1/collect?key=' + encodeURIComponent(key), url);
+
+  const uuid = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
+  // Under the flag u only halves of pairs are found, and the cut can leave one.
+  const cut = (text, most = 2048) => String(text).slice(0, most).replace(/[\ud800-\udfff]/gu, '');
+  const product = el => cut(el?.dataset.product || '', 128);
+  const bare = url => url.split(/[?#]/)[0];
+  // A route behind the # becomes the end of the path: what counts pages looks at nothing else.
+  const page = () => bare(location.href) + (hash != null && /^#[!/]/.test(location.hash) ? '%23' + bare(location.hash.slice(1)) : '');
+
   try {
-    me = localStorage.getItem('_mkt') || uuid();
-    localStorage.setItem('_mkt', me);
-  } catch (e) { me = 0; }
+    me = domain && /\b_mkt=([\w-]+)/.exec(d.cookie)?.[1] || localStorage._mkt || uuid();
+    if (domain) d.cookie = `_mkt=${me};path=/;max-age=31536000;samesite=lax;domain=` + domain + (location.protocol > 'http:' ? ';secure' : '');
+    localStorage._mkt = me;
+  } catch { me = void 0; }
 
   function add(type, more) {
-    var event = { event_id: uuid(), type: type, occurred_at: Date.now(), url: location.href.slice(0, 2048) };
-    if (from) event.referrer = from.slice(0, 2048);
-    if (me) event.visitor_id = me;
-    if (n.webdriver) event.automated = true;
-    for (var name in more) if (more[name]) event[name] = more[name];
-    if (queue.push(event) > 200) queue.shift();
-    if (queue.length > 19 && wait < 2e3) {
-      clearTimeout(timer);
-      timer = setTimeout(flush, 0);
-    } else if (!timer) timer = setTimeout(flush, wait);
+    const event = {
+      event_id: uuid(), type, occurred_at: Date.now(), visitor_id: me, referrer: cut(bare(from)),
+      url: cut(page() + location.search + location.hash), automated: n.webdriver, ...more
+    };
+    queue = queue.concat(event).slice(-200);
+    later();
     return event;
   }
 
+  function later() { if (queue.length) timer = timer || setTimeout(flush, wait); }
+
   function flush() {
-    clearTimeout(timer);
-    timer = 0;
+    timer = clearTimeout(timer);
     settle();
-    if (!queue.length) return;
-    var batch = queue.splice(0, 20), body = JSON.stringify({ sent_at: Date.now(), events: batch });
-    if (d.visibilityState === 'hidden' && n.sendBeacon && n.sendBeacon(to, body)) return flush();
-    fetch(to, { method: 'POST', body: body, keepalive: body.length < 6e4, credentials: 'omit' }).then(function (r) {
-      if (r.status === 429 || r.status > 499) throw 0;
-      wait = 1000;
-      if (queue.length && !timer) timer = setTimeout(flush, wait);
-    }).catch(function () {
-      queue = batch.concat(queue).slice(0, 200);
-      wait = Math.min(wait * 2, 6e4);
-      if (!timer) timer = setTimeout(flush, wait);
-    });
+    fresh = 0;
+    while (queue.length && !d.prerendering && (flying <= 0 || d.hidden)) {
+      let count = 20, body, size;
+      // Browsers take 64 KiB of requests that outlive a page, all together.
+      do {
+        body = JSON.stringify({ sent_at: Date.now(), events: queue.slice(0, count) });
+        size = new Blob([body]).size;
+      } while (size + flying > 6e4 && --count);
+      if (!count) break;
+      const batch = queue.splice(0, count);
+      flying += size;
+      fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).then(r => {
+        if (/429|5../.test(r.status)) throw 0;
+        wait = 1e3;
+        if (!r.ok) warn(r.status);
+      }).catch(() => {
+        queue = batch.concat(queue);
+        wait = wait > 3e4 ? 6e4 : wait * 2;
+      }).then(() => {
+        flying -= size;
+        later();
+      });
+    }
   }
 
-  function view() {
-    var here = location.href;
-    if (here === last) return;
-    if (last) from = last;
-    last = here;
-    // Routers render before or after they navigate: read the product when both are done.
-    setTimeout(settle, 0);
+  function view(e) {
+    const now = page();
+    // A page that comes back hears nothing of what it sent when it was left.
+    if (e?.persisted) flying = 0;
+    else if (d.prerendering || now === last) return;
+    from = last || from;
+    last = now;
+    depth = 25;
+    // Routers render before or after they navigate, or when they have what they show: the product is read once more later.
+    setTimeout(settle);
     fresh = add('view');
   }
 
   function settle() {
-    if (fresh && last === location.href) fresh.product = product(d.documentElement) || void 0;
-    fresh = 0;
+    if (fresh && last === page()) fresh.product = product(html);
   }
 
-  function product(el) {
-    el = el && el.closest('[data-product]');
-    return el ? el.getAttribute('data-product').slice(0, 128) : '';
+  function named(name, given, id) {
+    if (!to) return;
+    const properties = {}, more = { name: cut(name, 64), product: product(html), properties };
+    if (id) {
+      more.event_id = cut(id, 64);
+      try {
+        if (localStorage['_mkt' + id]) return;
+        localStorage['_mkt' + id] = 1;
+      } catch {}
+    }
+    Object.entries(given || {}).slice(0, 20).forEach(([label, value]) => {
+      if (label === 'product') more.product = cut(value, 128);
+      else if (value != null && typeof value !== 'object') properties[cut(label, 64)] = cut(value, 200);
+    });
+    add('event', more);
   }
 
-  ['pushState', 'replaceState'].forEach(function (name) {
-    var original = h[name];
-    h[name] = function () { original.apply(h, arguments); view(); };
+  function click(e) {
+    settle();
+    const path = e.composedPath(), at = what => path.find(place => place.matches?.(what));
+    const el = at('a[*|href],area,button,summary,[role=button],[type=submit],[type=button],[type=image],[type=reset]')
+      || at('[data-product]:not(html)');
+    const link = el?.matches('a,area');
+    // The middle button opens a link, and does nothing to others.
+    if (!el || e.button > (link ? 1 : 0)) return;
+    let to, name, target;
+    if (link) try {
+      to = new URL(el.href.baseVal || el.href, d.baseURI);
+      target = to.host ? to.origin + to.pathname : to.protocol;
+      if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|mp[34])$/i.test(target)) name = 'file_download';
+      else if (outbound != null && to.host && !('.' + to.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
+      // A link that leads nowhere else (the page, a script, a blob) is a button.
+      if (/^[jb]/.test(target) || target === bare(location.href)) target = '';
+    } catch {}
+    for (const label of ['name', 'id', 'aria-label', 'value']) target = target || el.getAttribute(label);
+    add(name ? 'event' : 'click', { name, target: cut(target || el.textContent.trim(), 512), product: product(at('[data-product]')) });
+  }
+
+  if (w.navigation) navigation.addEventListener('currententrychange', view);
+  else for (const name of ['pushState', 'replaceState']) {
+    const original = history[name];
+    history[name] = function () {
+      original.apply(history, arguments);
+      view();
+    };
+  }
+  listen('popstate pageshow prerenderingchange', view);
+  listen('click auxclick', click);
+  listen('visibilitychange pagehide', flush);
+  if (scroll != null) listen('scroll', () => {
+    for (; depth < 101 && (scrollY + innerHeight + 1) / html.scrollHeight * 100 > depth; depth += 25) named('scroll', { percent: depth });
   });
-  addEventListener('popstate', view);
-  d.addEventListener('click', function (e) {
-    var el = e.target.closest && e.target.closest('a[href],button,[data-product]');
-    if (!el) return;
-    var name = el.href || el.name || el.id || (el.textContent || '').trim();
-    add('click', { target: String(name).slice(0, 512), product: product(el) });
-  }, true);
-  d.addEventListener('visibilitychange', function () { if (d.visibilityState === 'hidden') flush(); });
-  addEventListener('pagehide', flush);
   view();
+  old?.q?.forEach(given => named(...given));
 })();

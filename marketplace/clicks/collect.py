@@ -36,6 +36,7 @@ from marketplace.clicks.split import (
     count_values,
     holds_long_number,
     read_float,
+    replace_lone_surrogates,
     split_body,
     unreadable,
 )
@@ -177,7 +178,7 @@ def read_body(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -
 
 def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None = None) -> Batch:
     """The same for bodies of every kind, with named faults; nothing is built of what is refused."""
-    pieces = split_body(body)
+    pieces = split_body(replace_lone_surrogates(body))
     sent_at_ms = _batch_sent_at_ms(pieces.sent_at)
     values_left = MAX_BODY_VALUES
     results: list[ValidEvent | RefusedEvent] = []

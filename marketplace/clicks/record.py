@@ -12,6 +12,7 @@ import msgspec
 
 from marketplace.clicks.collect import ValidEvent, property_texts
 from marketplace.clicks.events import MAX_USER_AGENT_CHARS, CollectedClick, Origin, VisitorKind
+from marketplace.enrichments.kept_links import kept_referrer, kept_target, kept_url
 
 _KEY_BYTES: Final = 8
 _SEPARATOR: Final = b"\x00"
@@ -53,7 +54,7 @@ def fingerprint(store: str, canonical: bytes) -> str:
 def collected_click(
     valid: ValidEvent, *, store: str, client: Client, visitor: Visitor, received_at_ms: int
 ) -> CollectedClick:
-    """The event as a record of the topic."""
+    """The event as a record of the topic; of its links only what is counted (see ``kept_links``)."""
     event = valid.event
     return CollectedClick(
         key=fingerprint(store, valid.canonical),
@@ -68,9 +69,9 @@ def collected_click(
         sent_at_ms=valid.sent_at_ms,
         ip=client.ip,
         user_agent=client.user_agent,
-        url=event.url,
-        referrer=event.referrer,
-        target=event.target,
+        url=kept_url(event.url),
+        referrer=kept_referrer(event.referrer),
+        target=kept_target(event.target),
         product=event.product,
         name=event.name,
         properties=property_texts(event.properties),

@@ -31,9 +31,17 @@ MAX_DIGITS: Final = 500
 # digits.
 _LONG_NUMBER: Final = re.compile(rb"[:,\[\s-]\d{%d}" % (MAX_DIGITS + 1))
 
+# What a lone half of a surrogate pair is not: other text, other escapes, whole pairs. None of it is tried twice.
+_NOT_ALONE: Final = (
+    rb"((?:[^\\]++|\\[^u]|\\u(?![dD][89a-fA-F])|\\u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2})*+)"
+)
+_LONE_SURROGATE: Final = re.compile(_NOT_ALONE + rb"\\u[dD][89a-fA-F][0-9a-fA-F]{2}")
 
 MAX_FLOAT_CHARS: Final = 40
 """Characters of a number with a point or an exponent. Encoders need at most 24; longer ones parse slowly."""
+
+MAX_LONE_SURROGATES: Final = 5_000
+"""Of a body; a script leaves one for each text that it cuts. With more it is refused."""
 
 
 class NumberTooLong(ValueError):
@@ -142,6 +150,24 @@ def unreadable(error: msgspec.DecodeError | RecursionError) -> Fault:
 def count_values(raw: bytes) -> int:
     """A lower bound of the values in some JSON after the first: its commas and brackets, those in strings too."""
     return raw.count(b",") + raw.count(b"[") + raw.count(b"{")
+
+
+def replace_lone_surrogates(raw: bytes) -> bytes:
+    r"""Some JSON with U+FFFD for each half of a surrogate pair that stands alone, as browsers encode such text.
+
+    Scripts that cut a text in the middle of an emoji send ``"\ud83d"``: an escape that stands for no character.
+    """
+    if b"\\ud" not in raw and b"\\uD" not in raw:
+        return raw
+    parts, at = [], 0
+    # Matched where the last one ended, and never searched for: a search would start in the middle of an escape.
+    for _ in range(MAX_LONE_SURROGATES):
+        found = _LONE_SURROGATE.match(raw, at)
+        if found is None:
+            break
+        parts += [found[1], b"\\ufffd"]
+        at = found.end()
+    return b"".join((*parts, raw[at:]))
 
 
 def holds_long_number(raw: bytes) -> bool:

@@ -27,6 +27,7 @@ from tests.kits.dashboard import (
     teahouse_log,
 )
 from tests.kits.insights import empty_tables, fill
+from tests.kits.pages import HOSTS, Site, site
 
 WIDE_PAGES = 10_050
 
@@ -83,3 +84,27 @@ def stores_saved(stack: Stack, database: str) -> Iterator[None]:
     client = connect(stack.urls.mongo)
     client.drop_database(database)
     client.close()
+
+
+@pytest.fixture(scope="module")
+def own_pages() -> Iterator[Site]:
+    """Those of a module's tests."""
+    with site() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def names() -> Iterator[Browser]:
+    """A browser to which this machine is every host of ``.example``."""
+    path = chromium_path()
+    if path is None:
+        pytest.skip("no chromium on this machine; 'make setup' installs it as root where apt-get is (chromium)")
+    with chromium(path, HOSTS) as running:
+        yield running
+
+
+@pytest.fixture
+def own(own_pages: Site) -> Site:
+    """Somebody's own pages, none so far, and the collector that they send to."""
+    own_pages.clear()
+    return own_pages

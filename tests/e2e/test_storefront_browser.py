@@ -133,6 +133,8 @@ def test_a_product_is_found_by_keys_chosen_and_put_in_without_a_new_page(browser
     assert ("click", "add-to-cart", id_of("yirgacheffe")) in clicks
     assert ("click", "remove", id_of("yirgacheffe")) in clicks
     assert ("view", "", id_of("yirgacheffe")) in clicks
+    added = [each.properties for each in shop.collector.clicks() if each.name == "add_to_cart"]
+    assert added[:2] == [{"quantity": "1", "currency": "USD", "value_minor": "2900"}] * 2
 
 
 def sent(shop: Shown, *targets: str) -> list[Any]:
@@ -199,11 +201,15 @@ def test_a_declined_card_and_then_a_good_one_are_seen_on_pages_that_move_by_them
         expect(page.locator("#live-amounts")).to_contain_text("Refunded")
         expect(page.locator("#live-line-1")).to_contain_text("Refunded")
     # One that was sent twice, as when a page ends, has one id.
-    clicks = {click.event_id: click.target for click in sent(shop, "checkout", "refund-line")}
-    names = Counter(clicks.values())
-    assert {name: names[name] for name in ("checkout", "order-placed", "order-paid")} == {
-        "checkout": 1, "order-placed": 2, "order-paid": 1,
+    events = {each.event_id: each for each in sent(shop, "checkout", "refund-line")}.values()
+    names = Counter(each.name or each.target for each in events)
+    assert {name: names[name] for name in ("checkout", "place_order", "purchase")} == {
+        "checkout": 1, "place_order": 2, "purchase": 1,
     }  # fmt: skip
+    # The checkout is begun once with what was put in, and once with what the declined order gave back.
+    assert names["begin_checkout"] == 2
+    (purchase,) = (each for each in events if each.name == "purchase")
+    assert purchase.properties == {"value_minor": "1600", "currency": "USD", "quantity": "1"}
 
 
 @LONG

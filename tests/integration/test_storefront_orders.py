@@ -69,6 +69,9 @@ def test_a_cart_of_two_stores_becomes_an_order_of_each_and_both_are_paid(shop: T
         assert page.url.endswith("/shop/checkout")
         assert "Each store sends its own part, so this becomes 2 orders." in page.words
         assert "Total in USD $26.00 Total in EUR €649.00" in page.words
+        assert sorted(store for what, store in counts(page) if what.endswith(" begin")) == sorted((BIKES, COFFEE))
+        again = buyer.send(page, page.form("place-order"), **{**ADDRESS, **card(), "city": ""})
+        assert (again.answer.status_code, counts(again)) == (422, set()), "it has begun before"
         page = buyer.send(page, page.form("place-order"), **ADDRESS, **card())
         assert "Thank you! Your orders are placed" in page.words
         links = sorted({link for link in page.read.links if link.startswith("/shop/orders/")})
@@ -433,12 +436,13 @@ def test_an_order_is_counted_by_the_browser_that_placed_it(shop: Till, buyer: Bu
     put(buyer, COFFEE_PAGE)
     page = order(buyer)
     own = order_of(page)
-    assert f'name="order-placed" data-tell="{own} placed" data-product="{id_of("cafe-de-olla")}"' in page.text
-    assert "order-paid" not in page.text
+    assert f'data-tell="{own} placed" data-value=' in page.text
+    assert f'data-product="{id_of("cafe-de-olla")}"></span>' in page.text
+    assert f"{own} paid" not in page.text
     shop.settle()
     later = buyer.get(f"/shop/orders/{own}")
-    assert "order-placed" not in later.text
-    assert f'name="order-paid" data-tell="{own} paid"' in later.text
+    assert f"{own} placed" not in later.text
+    assert f'data-tell="{own} paid"' in later.text
     again = buyer.get(f"/shop/orders/{own}?placed=before")
     assert f'data-tell="{own} placed"' in again.text, "a form that was sent before may have led nobody here"
 

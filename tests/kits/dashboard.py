@@ -166,10 +166,10 @@ def chromium_path() -> str | None:
 
 
 @contextmanager
-def chromium(path: str) -> Iterator[Browser]:
-    """A browser of its own."""
+def chromium(path: str, *arguments: str) -> Iterator[Browser]:
+    """A browser of its own, with further arguments."""
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=list(_ARGUMENTS))
+        browser = playwright.chromium.launch(executable_path=path, args=[*_ARGUMENTS, *arguments])
         try:
             yield browser
         finally:

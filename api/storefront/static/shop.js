@@ -3,6 +3,9 @@
   'use strict';
   var doc = document, w = window;
 
+  // Whatever counts may be loaded later, and takes what was said until then; on pages of no store, nothing takes it.
+  w.marketplace = w.marketplace || function () { (w.marketplace.q = w.marketplace.q || []).push(arguments); };
+
   function say(text) {
     var place = doc.getElementById('said');
     place.textContent = '';
@@ -138,6 +141,7 @@
         say(done.message);
         note(form, done.added ? '' : done.message);
         if (done.added) {
+          countAdded(form);
           button.textContent = 'Added';
           setTimeout(function () { button.textContent = before; }, 1500);
         }
@@ -149,6 +153,15 @@
         delete form.dataset.busy;
         button.removeAttribute('aria-disabled');
       });
+    });
+  }
+
+  function countAdded(form) {
+    var fields = form.elements, quantity = fields.quantity ? +fields.quantity.value : 1, group = form.querySelector('[data-variants]');
+    var chosen = group && (group.matches('select') ? group.selectedOptions[0] : group.querySelector(':checked'));
+    w.marketplace('add_to_cart', {
+      product: fields.product.value, quantity: quantity, currency: form.dataset.currency,
+      value_minor: quantity * (chosen || form).dataset.minor
     });
   }
 
@@ -211,36 +224,48 @@
     });
   }
 
-  /* What a store counts of an order: once, and in the browser that ordered. On a page of one store that is a click as any
-     other; on a page of several, each store is sent its own. */
+  /* What a store counts of an order: once, and in the browser that ordered, which is known to have come from somewhere. On
+     a page of one store its snippet sends it; on a page of several, each store is sent its own. */
+  var NAMES = { begin: 'begin_checkout', placed: 'place_order', paid: 'purchase' };
+
   function countOrder() {
     each('[data-tell]', function (place) {
-      var of = place.dataset.tell.split(' '), name = '_order:' + of[0] + ':';
-      try {
-        if (localStorage.getItem(name + of[1])) return;
-        if (of[1] !== 'placed' && !localStorage.getItem(name + 'placed')) return;
-        localStorage.setItem(name + of[1], '1');
-      } catch (e) { return; }
-      if (place.dataset.to) sendCount(place, of, name + of[1]); else place.click();
+      var data = place.dataset, of = data.tell.split(' '), name = '_order:' + of[0] + ':', entry;
+      if (of[1] === 'begin') {
+        // A checkout that is loaded again is the same one.
+        entry = performance.getEntriesByType('navigation')[0];
+        place.remove();
+        if (entry && entry.type !== 'navigate') return;
+      } else {
+        try {
+          if (localStorage.getItem(name + of[1])) return;
+          if (of[1] !== 'placed' && !localStorage.getItem(name + 'placed')) return;
+          localStorage.setItem(name + of[1], '1');
+        } catch (e) { return; }
+      }
+      var facts = { value_minor: data.value, currency: data.currency, quantity: data.quantity }, id = 'order-' + of.join('-');
+      if (data.to) sendCount(place, NAMES[of[1]], facts, id, name + of[1]);
+      else w.marketplace(NAMES[of[1]], Object.assign({ product: data.product }, facts), id);
     });
   }
 
-  function sendCount(place, of, name) {
-    var n = navigator;
+  function sendCount(place, name, facts, id, mark) {
+    var n = navigator, me;
     if (n.doNotTrack === '1' || w.doNotTrack === '1' || n.globalPrivacyControl) return;
-    // The same id whenever it is sent: one that arrives twice is counted once.
+    // The same id and time whenever it is sent: one that arrives twice is counted once.
     var event = {
-      event_id: 'order-' + of.join('-'), type: 'click', occurred_at: Date.now(), target: 'order-' + of[1],
-      url: location.origin + '/shop/orders/' + of[0]
+      event_id: id, type: 'event', name: name, properties: facts, occurred_at: +place.dataset.at || Date.now(),
+      url: location.origin + location.pathname
     };
     if (place.dataset.product) event.product = place.dataset.product;
-    if (localStorage.getItem('_mkt')) event.visitor_id = localStorage.getItem('_mkt');
+    try { me = localStorage.getItem('_mkt'); } catch (e) {}
+    if (me) event.visitor_id = me;
     if (n.webdriver) event.automated = true;
     fetch(place.dataset.to, {
       method: 'POST', body: JSON.stringify({ sent_at: Date.now(), events: [event] }), keepalive: true, credentials: 'omit'
     }).then(function (answer) {
       if (answer.status === 429 || answer.status > 499) throw 0;
-    }).catch(function () { localStorage.removeItem(name); });
+    }).catch(function () { localStorage.removeItem(mark); });
   }
 
   /* The parts of a page that change by themselves, read once more; what somebody is using stays as it is. */

@@ -148,7 +148,6 @@ def test_a_refused_event_keeps_what_the_client_sent() -> None:
         (b"", "not_json", ""),
         (b"{", "not_json", ""),
         (b'{"event_id": NaN}', "not_json", ""),
-        (b'{"event_id": "\\ud800"}', "not_json", ""),
         (b'{"event_id": "\xff"}', "not_utf8", ""),
         (b"\xef\xbb\xbf{}", "not_json", ""),
         (b"[" * 50_000 + b"]" * 50_000, "too_deep", ""),
