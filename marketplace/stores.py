@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from marketplace.goals import FIRST_GOALS, Goal, InvalidGoal, checked_goals
 from marketplace.identity.emails import InvalidEmail, checked_email
 
 _IMPORT_PREFIX: Final = "import"
@@ -40,6 +41,7 @@ class Store:
         honour_opt_out: Block events whose client sent DNT or Sec-GPC.
         import_key_hash: SHA-256 hex of the secret key for importing history; None if there is no such key.
         contact: The mail address that buyers write to; empty for none.
+        goals: What it wants its visitors to do, each by a name of its own.
     """
 
     slug: str
@@ -52,6 +54,7 @@ class Store:
     honour_opt_out: bool = True
     import_key_hash: str | None = None
     contact: str = ""
+    goals: tuple[Goal, ...] = FIRST_GOALS
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
@@ -62,6 +65,10 @@ class Store:
                 ipaddress.ip_network(network)
             except ValueError as error:
                 raise InvalidStore(f"blocked network {network!r}: {error}") from error
+        try:
+            checked_goals(self.goals)
+        except InvalidGoal as error:
+            raise InvalidStore(str(error)) from error
 
     @property
     def storefront_key(self) -> str:

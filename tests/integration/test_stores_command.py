@@ -111,6 +111,38 @@ def test_a_url_that_mongos_client_does_not_take_is_one_clear_line(tmp_path: Path
     assert "Mongo's URL cannot be used" in done.stderr
 
 
+def test_goals_are_listed_added_and_removed(stores: Command) -> None:
+    slug = f"goals-{uuid.uuid4().hex[:8]}"
+    stores("create", slug)
+    assert "Put into the cart" in stores("goals", "list", slug).stdout
+    added = stores(
+        "goals", "add", slug, "Large", "--event", "add_to_cart", "--property", "size=L", "--property", "eq=a=b"
+    )
+    assert (added.returncode, added.stderr) == (0, "")
+    assert f"report --store {slug} --goals" in added.stdout
+    twice = stores("goals", "add", slug, "Large", "--page", "/")
+    assert (twice.returncode, twice.stderr) == (1, "marketplace: goal 'Large': there is one of that name already\n")
+    assert stores("goals", "remove", slug, "Paid").returncode == 0
+    listed = json.loads(stores("goals", "list", slug, "--json").stdout)["goals"]
+    assert [goal["name"] for goal in listed] == ["Put into the cart", "Began a checkout", "Large"]
+    assert listed[-1] == {
+        "name": "Large",
+        "kind": "event",
+        "pattern": "add_to_cart",
+        "properties": {"size": "L", "eq": "a=b"},
+    }
+    assert "has no goal 'Paid'" in stores("goals", "remove", slug, "Paid").stderr
+
+
+@pytest.mark.parametrize("patterns", [[], ["--page", "/", "--event", "x"], ["--page", "thanks"]])
+def test_a_goal_that_is_not_clear_is_refused_in_one_line(tmp_path: Path, patterns: list[str]) -> None:
+    done = command(tmp_path, "mongodb://127.0.0.1:1/?directConnection=true", "marketplace")(
+        "goals", "add", "shop", "G", *patterns
+    )
+    assert (done.returncode, done.stderr.count("\n")) == (1, 1)
+    assert done.stderr.startswith("marketplace: goal 'G': ")
+
+
 def test_an_import_key_is_made_rotated_and_taken_back(stack: Stack, stores: Command) -> None:
     slug = f"keys-{uuid.uuid4().hex[:8]}"
     write_key = json.loads(stores("create", slug, "--json").stdout)["write_key"]
