@@ -292,9 +292,9 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Bro
         for slug in ("wide", "wiHe"):
             window.page.goto(f"{shops.url}/?store={slug}")
             window.wait_drawn()
-            expect(window.page.get_by_text("Left out of the address")).to_be_visible()
-            shown.append(window.page.get_by_text("Left out of the address").inner_text().replace(slug, "SLUG"))
-            expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
+            expect(window.page.get_by_role("heading", name="There is no such store")).to_be_visible()
+            shown.append(window.page.get_by_test_id("stMainBlockContainer").inner_text().replace(slug, "SLUG"))
+            expect(window.page.get_by_role("button", name="Teahouse")).to_be_visible()
         assert shown[0] == shown[1]
 
 
