@@ -342,13 +342,12 @@ def test_what_is_below_stays_where_it_is_when_a_filter_is_set(window: Tab) -> No
     window.open()
 
     def place() -> float:
-        """How far below the top of the page the row is, wherever the page is scrolled to."""
-        row, page = (
-            part.bounding_box() for part in (window.bar("green"), window.page.get_by_test_id("stMainBlockContainer"))
-        )
-        assert row is not None
+        """How far below the top of the page the list is, wherever the page is scrolled to."""
+        parts = (window.page.locator(".st-key-bars-product"), window.page.get_by_test_id("stMainBlockContainer"))
+        bars, page = (part.bounding_box() for part in parts)
+        assert bars is not None
         assert page is not None
-        return row["y"] - page["y"]
+        return bars["y"] - page["y"]
 
     expect(window.bar("green")).to_be_visible()
     before = place()
