@@ -18,6 +18,7 @@ from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
 from marketplace.identity.tenancy import (
+    DeletedStore,
     LimitReached,
     NoSuchThing,
     SlugReserved,
@@ -310,9 +311,23 @@ class StoreService:
         else:
             await self._stores.edit_as(slug, actor, Permission.ROTATE_KEYS, lambda _: keys)
 
-    async def delete(self, slug: str, actor: str) -> None:
+    async def delete(self, slug: str, actor: str | None = None) -> DeletedStore:
         """Delete a store for everybody; see :meth:`TenantStores.delete` for what is kept, and for the errors."""
-        await self._stores.delete(slug, actor, self._clock())
+        return await self._stores.delete(slug, actor, self._clock())
+
+    async def configure(self, slug: str, fields: Mapping[str, Any]) -> Store:
+        """Change settings of a store: for the operator.
+
+        Args:
+            slug: The store's.
+            fields: New values, by the names in :class:`Store`; others stay.
+
+        Raises:
+            NoSuchStore: There is none.
+            InvalidStore: A value is not valid.
+            StoresUnavailable: Mongo did not answer; it may be changed.
+        """
+        return (await self._stores.edit(slug, lambda _: fields)).store
 
     async def get(self, slug: str) -> StoreRecord | None:
         """The store of that slug.

@@ -14,7 +14,7 @@ from dashboards.ui import formats
 from dashboards.ui.labels import Label, plain_labels
 
 COLUMNS: Final = ("visitors", "sessions", "views", "actions")
-_BEGAN_THERE: Final = frozenset({"page", "product", "entry_page"})
+BEGAN_THERE: Final = frozenset({"page", "product", "entry_page"})
 """Whose sessions are those that began there."""
 
 
@@ -105,7 +105,7 @@ def column_config(dimension: str) -> dict[str, Any]:
     column, words = st.column_config, formats.DEFINITIONS
     error = "One standard error of an estimate; empty where visitors are exact."
     titles, helps = dict(METRICS), {name: words[name] for name in COLUMNS}
-    if dimension in _BEGAN_THERE:
+    if dimension in BEGAN_THERE:
         titles["sessions"], helps["sessions"] = "Entries", words["entries"]
     if is_of_exits(dimension):
         titles["sessions"], helps["sessions"] = "Exits", words["exits"]

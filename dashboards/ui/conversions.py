@@ -8,6 +8,7 @@ from typing import Any, Final
 import pyarrow as pa
 import streamlit as st
 
+from connectors.errors import Unavailable
 from connectors.insights import Conversion, QueryTooLarge
 from dashboards.data import backend
 from dashboards.ui import formats
@@ -35,6 +36,10 @@ def goals_card(frame: Frame) -> bool:
         before = _of_all(frame, frame.before) if frame.compares else None
     except QueryTooLarge as error:
         show_too_large(error)
+        return True
+    except Unavailable:
+        # They read single events, which takes longer than all else of a page that they are only a part of.
+        st.caption("How often they were reached cannot be read right now. This page tries again.")
         return True
     then = [None if before is None else before.get(goal.name) for goal in frame.store.goals]
     now = [rows.get(goal.name, Conversion(goal.name, "", 0, 0, 0)) for goal in frame.store.goals]

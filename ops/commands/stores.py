@@ -17,7 +17,7 @@ from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
 from marketplace.stores import InvalidStore, Store, checked_contact, checked_domain, checked_zone
-from ops.commands import store_goals
+from ops.commands import store_goals, store_settings
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.tables import print_table
@@ -226,4 +226,5 @@ def register(app: typer.Typer) -> None:
     stores.command("list")(list_stores)
     stores.command("limits")(limits)
     store_goals.register(stores)
+    store_settings.register(stores)
     app.add_typer(stores, name="stores")

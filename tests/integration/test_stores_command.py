@@ -134,6 +134,40 @@ def test_goals_are_listed_added_and_removed(stores: Command) -> None:
     assert "has no goal 'Paid'" in stores("goals", "remove", slug, "Paid").stderr
 
 
+def test_settings_are_changed_where_they_are_named_and_nowhere_else(stores: Command) -> None:
+    slug = f"set-{uuid.uuid4().hex[:8]}"
+    stores("create", slug, "--domain", "a.example", "--block", "192.0.2.0/24")
+    changed = stores(
+        "set", slug, "--title", " Mugs ", "--timezone", "Asia/Kathmandu", "--domain", "b.example", "--json"
+    )
+    assert json.loads(changed.stdout) == {
+        "store": slug, "title": "Mugs", "timezone": "Asia/Kathmandu", "domains": ["b.example"],
+        "blocked_networks": ["192.0.2.0/24"],
+    }  # fmt: skip
+    assert "blocked networks: none" in stores("set", slug, "--block", "").stdout
+    for wrong in (["--timezone", "Mars"], ["--block", "all"], []):
+        refused = stores("set", slug, *wrong)
+        assert (refused.returncode, refused.stderr.count("\n")) == (1, 1), wrong
+
+
+def test_a_store_is_deleted_after_a_yes_and_the_receipt_says_what_went(
+    stack: Stack, tmp_path: Path, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    client, database = bare
+    stores = command(tmp_path, stack.urls.mongo, database)
+    stores("create", "mugs", "--title", "Mugs")
+    client[database]["memberships"].insert_one({"_id": "mugs:ann", "store": "mugs", "user": "ann", "role": "owner"})
+    client[database]["api_keys"].insert_one({"_id": "k", "store": "mugs"})
+    refused = stores("delete", "mugs")
+    assert (refused.returncode, "give --yes" in refused.stderr) == (1, True)
+    assert [store["slug"] for store in json.loads(stores("list", "--json").stdout)["stores"]] == ["mugs"]
+    receipt = json.loads(stores("delete", "mugs", "--yes", "--json").stdout)
+    assert receipt.pop("at")
+    assert receipt == {"slug": "mugs", "title": "Mugs", "members": 1, "invitations": 0, "api_keys": 1}
+    assert json.loads(stores("list", "--json").stdout) == {"stores": []}
+    assert client[database]["stores"].find_one({"_id": "mugs"}) is not None
+
+
 @pytest.mark.parametrize("patterns", [[], ["--page", "/", "--event", "x"], ["--page", "thanks"]])
 def test_a_goal_that_is_not_clear_is_refused_in_one_line(tmp_path: Path, patterns: list[str]) -> None:
     done = command(tmp_path, "mongodb://127.0.0.1:1/?directConnection=true", "marketplace")(
