@@ -9,6 +9,7 @@ from typing import Final
 
 import streamlit as st
 
+from connectors.errors import Unavailable
 from dashboards.data import backend
 from dashboards.ui.header import plain
 from dashboards.ui.shell import Frame, current_frame
@@ -44,7 +45,11 @@ def after_first_event(page: Callable[[], None]) -> Callable[[], None]:
 
 
 def _is_anything_received(frame: Frame) -> bool:
-    return backend.outcomes(replace(frame.everything, bots="exclude", filters=())).received > 0
+    """Whether it was, or nobody can say: each page says itself what cannot be read."""
+    try:
+        return backend.outcomes(replace(frame.everything, bots="exclude", filters=())).received > 0
+    except Unavailable:
+        return True
 
 
 def _show(frame: Frame) -> None:

@@ -183,6 +183,25 @@ def _show_missing(named: str, known: Sequence[Store]) -> None:
     with st.container(horizontal=True, key="stores"):
         for store in known[:_MOST_STORES]:
             st.button(header.plain(store.title), key=f"open-{store.slug}", on_click=_open_store, args=(store.slug,))
+    slugs = [store.slug for store in known]
+    _look_again(lambda found: list(found.stores) != slugs)
+
+
+def _look_again(has_changed: Callable[[Viewer], bool]) -> None:
+    """Draw the whole page again once the viewer's stores have changed."""
+
+    @st.fragment(run_every=_RETRY_SECONDS)
+    def again() -> None:
+        try:
+            changed = has_changed(current.viewer())
+        except Unavailable:
+            return
+        except NotAllowed:
+            changed = True
+        if changed:
+            st.rerun(scope="app")
+
+    again()
 
 
 def _open_store(slug: str) -> None:
@@ -305,15 +324,4 @@ def _no_store(viewer: Viewer) -> None:
             "or see a shop alive:\n\n```\nmarketplace demo\n```"
         )
 
-    @st.fragment(run_every=_RETRY_SECONDS)
-    def again() -> None:
-        try:
-            found = current.viewer()
-        except Unavailable:
-            return
-        except NotAllowed:
-            st.rerun(scope="app")
-        if found.stores:
-            st.rerun(scope="app")
-
-    again()
+    _look_again(lambda found: bool(found.stores))
