@@ -106,7 +106,7 @@ async def put_goal(request: Request, response: Response, goal: Name, body: GoalE
     except InvalidGoal as error:
         raise Problem(INVALID, errors=[FieldError("", "goal", str(error).removeprefix(f"goal {goal!r}: "))]) from error
     version = edited_version(request, access.record.version)
-    record = await _service(request).put_goal(access.slug, wanted, caller_of(request).user.id, version)
+    record = await _service(request).goals.put(access.slug, wanted, caller_of(request).user.id, version)
     response.headers["etag"] = record.etag
     return _body(wanted)
 
@@ -120,7 +120,7 @@ async def remove_goal(request: Request, goal: Name) -> None:
     if goal not in [each.name for each in access.record.store.goals]:
         raise NoSuchThing("the store has no goal of that name")
     version = edited_version(request, access.record.version)
-    await _service(request).remove_goal(access.slug, goal, caller_of(request).user.id, version)
+    await _service(request).goals.remove(access.slug, goal, caller_of(request).user.id, version)
 
 
 def _body(goal: Goal) -> GoalBody:

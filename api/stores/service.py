@@ -8,19 +8,18 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from api.stores.store_goals import StoreGoals
 from connectors.mongo.async_client import Documents
 from connectors.mongo.memberships import Memberships
-from connectors.mongo.tenant_stores import Change, TenantStores
+from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.turned_away import TurnedAway, TurnedAwayQueries
 from marketplace.entitlements import Tier
-from marketplace.goals import Goal
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
 from marketplace.identity.tenancy import (
     DeletedStore,
     LimitReached,
-    NoSuchThing,
     SlugReserved,
     SlugTaken,
     Standing,
@@ -83,6 +82,9 @@ class StoreService:
         memberships: Who works in them.
         turned_away: What was turned away of their events.
         clock: The time.
+
+    Attributes:
+        goals: What they want their visitors to do.
     """
 
     def __init__(
@@ -93,6 +95,7 @@ class StoreService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._stores, self._memberships, self._turned_away, self._clock = stores, memberships, turned_away, clock
+        self.goals = StoreGoals(stores)
 
     @staticmethod
     def on_mongo(
@@ -245,65 +248,6 @@ class StoreService:
         """
         fields = {"contact": checked_contact(contact)}
         await self._stores.edit(slug, lambda _: fields)
-
-    async def put_goal(
-        self, slug: str, goal: Goal, actor: str | None = None, version: int | None = None, *, replaces: bool = True
-    ) -> StoreRecord:
-        """Give a store a goal, in the place of the one of that name where there is one.
-
-        Args:
-            slug: The store's.
-            goal: The goal.
-            actor: Who asks; None for the operator, who may.
-            version: The one of the store that is edited; None for whatever is there.
-            replaces: Whether it may take the place of another one.
-
-        Raises:
-            NoSuchStore: There is none.
-            NotAllowed: Who asks may not, by the role of now.
-            Stale: It has another version.
-            InvalidStore: It would have too many goals, or two of that name.
-            Unavailable: Mongo does not answer; it may be there.
-        """
-
-        def change(store: Store) -> Mapping[str, Any]:
-            if not replaces or goal.name not in [each.name for each in store.goals]:
-                return {"goals": (*store.goals, goal)}
-            return {"goals": tuple(goal if each.name == goal.name else each for each in store.goals)}
-
-        return await self._change_goals(slug, actor, change, version)
-
-    async def remove_goal(
-        self, slug: str, name: str, actor: str | None = None, version: int | None = None
-    ) -> StoreRecord:
-        """Take a goal from a store; the events that reached it stay.
-
-        Args:
-            slug: The store's.
-            name: The goal's.
-            actor: Who asks; None for the operator, who may.
-            version: The one of the store that is edited; None for whatever is there.
-
-        Raises:
-            NoSuchStore: There is none.
-            NoSuchThing: It has no such goal.
-            NotAllowed: Who asks may not, by the role of now.
-            Stale: It has another version.
-            Unavailable: Mongo does not answer; it may be gone.
-        """
-
-        def change(store: Store) -> Mapping[str, Any]:
-            left = tuple(goal for goal in store.goals if goal.name != name)
-            if len(left) == len(store.goals):
-                raise NoSuchThing("the store has no goal of that name")
-            return {"goals": left}
-
-        return await self._change_goals(slug, actor, change, version)
-
-    async def _change_goals(self, slug: str, actor: str | None, change: Change, version: int | None) -> StoreRecord:
-        if actor is None:
-            return await self._stores.edit(slug, change, version)
-        return await self._stores.edit_as(slug, actor, Permission.EDIT_STORE, change, version)
 
     async def _set(self, slug: str, actor: str | None, keys: Mapping[str, Any]) -> None:
         if actor is None:

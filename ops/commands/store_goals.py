@@ -60,7 +60,7 @@ def add(
     goal = Goal(name, kind, pattern or "", tuple(map(_property, properties or ())))
 
     async def work(parts: StoreParts) -> None:
-        await parts.stores.put_goal(slug, goal, replaces=False)
+        await parts.stores.goals.put(slug, goal, replaces=False)
 
     with_stores(data, of_known_store(slug, work))
     if as_json:
@@ -74,7 +74,7 @@ def remove(slug: SlugArgument, name: NameArgument, data: DataOption = None, as_j
 
     async def work(parts: StoreParts) -> None:
         try:
-            await parts.stores.remove_goal(slug, name)
+            await parts.stores.goals.remove(slug, name)
         except NoSuchThing as error:
             raise InvalidStore(f"store {slug} has no goal {name!r}") from error
 
