@@ -10,9 +10,10 @@ from typing import Final
 import streamlit as st
 
 from connectors.errors import Unavailable
-from dashboards.data import backend
+from dashboards.data import backend, current
 from dashboards.ui.header import plain
 from dashboards.ui.shell import Frame, current_frame
+from marketplace.identity.roles import Permission
 from marketplace.stores import Store
 from runtime.sections import COLLECTOR_URL
 from runtime.settings import EnvReader
@@ -53,14 +54,22 @@ def _is_anything_received(frame: Frame) -> bool:
 
 
 def _show(frame: Frame) -> None:
-    collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
     with st.container(border=True, key="first-steps"):
         st.subheader(f"We have not seen an event of {plain(frame.store.title)} yet")
+        viewer = current.viewer()
+        # Without any account it is this machine's own user who looks, and who may make keys by command.
+        if viewer.signed_in and not viewer.may(frame.store.slug, Permission.READ_KEYS):
+            st.markdown(
+                "An owner or a manager of the store sees here what to put into its pages. As soon as an event comes, "
+                "this page shows numbers: it looks by itself every few seconds."
+            )
+            return
+        collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
         st.markdown("**1.** Put this into the `<head>` of every page of the shop:")
         st.code(tag_of(frame.store, collector), language=None, wrap_lines=True)
         st.caption(
-            "The key is public: it may write events of this store and read nothing. It ends when the store's write key "
-            "is replaced; then copy the tag again."
+            "The key in it is public: it may write events of this store and read nothing. It ends when the store's "
+            "write key is replaced; then copy the tag again."
             + ("" if collector else " Put the address of your collector in for YOUR-COLLECTOR.")
         )
         st.markdown(

@@ -294,8 +294,8 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Bro
             window.page.goto(f"{shops.url}/?store={slug}")
             window.wait_drawn()
             expect(window.page.get_by_role("heading", name="There is no such store")).to_be_visible()
-            shown.append(window.page.get_by_test_id("stMainBlockContainer").inner_text().replace(slug, "SLUG"))
             expect(window.page.get_by_role("button", name="Teahouse")).to_be_visible()
+            shown.append(window.page.get_by_test_id("stMainBlockContainer").inner_text().replace(slug, "SLUG"))
         assert shown[0] == shown[1]
 
 
