@@ -50,6 +50,7 @@ from api.storefront.addresses import is_page
 from api.storefront.render import StorefrontConfig, error_page
 from api.storefront.routes import STOREFRONT
 from api.storefront.service import Shop
+from api.stores.goals import GOALS
 from api.stores.routes import STORES
 from api.tenancy import Tenancy
 from api.web.bodies import BODY_SECONDS, REQUEST_SECONDS
@@ -81,7 +82,7 @@ _RETRY_SECONDS: Final = 2.0
 _OF_STATUS: Final[dict[int, ProblemType]] = {400: BAD_REQUEST, 404: NOT_FOUND, 405: METHOD_NOT_ALLOWED}
 # A route is looked for in this order, so those that everybody asks come first.
 FEATURES: Final = (
-    *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
+    *(SHOPS, ANALYTICS, IDENTITY, KEY_SET, STORES, GOALS, MEMBERS, API_KEYS, GRANTS, CATALOG, CATALOG_FILES),
     *(SEARCH, REVIEWS, CARTS, ORDERS, STORE_ORDERS, STOCK, NOTIFICATIONS, PAYMENTS, DOCUMENTATION, *STOREFRONT),
 )
 

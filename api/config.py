@@ -11,7 +11,7 @@ from connectors.mail.transport import SmtpServer
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.networks import Network
 from runtime.admin import LOOPBACK
-from runtime.sections import API, API_PORT, DATA_DIR, PaymentSettings
+from runtime.sections import API, API_PORT, COLLECTOR_URL, DATA_DIR, PaymentSettings
 from runtime.settings import HIGHEST_PORT, EnvReader, Section, load
 
 REQUIRED: Final = ("mongo", "redis")
@@ -41,12 +41,6 @@ SHOP_URL: Final = API.url(
     "Where people reach the storefront, for links that leave it, such as `https://market.example`.",
     ("http", "https"),
     default_text="what a request says of its host",
-)
-COLLECTOR_URL: Final = API.url(
-    "MARKETPLACE_API_COLLECTOR_URL",
-    "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it.",
-    ("http", "https"),
-    default_text="none; `marketplace up` gives it the collector's or the proxy's",
 )
 NAMES: Final = API.text(
     "MARKETPLACE_API_NAMES", "Host names under which it is reached, with commas between them; all where it is empty."

@@ -10,6 +10,7 @@ from dashboards.screens import (
     catalog,
     devices,
     flow,
+    goals,
     live,
     notifications,
     orders,
@@ -21,6 +22,7 @@ from dashboards.screens import (
     visits,
 )
 from dashboards.ui import shell
+from dashboards.ui.first_steps import after_first_event
 from dashboards.ui.header import ALL_CHOICES, ALL_DAYS, ORDER, VARIANT
 
 _STATIC = Path(__file__).with_name("static")
@@ -33,6 +35,7 @@ PAGES = {
     "places": (places.show, "Places", ":material/public:", ALL_CHOICES),
     "devices": (devices.show, "Devices", ":material/devices:", ALL_CHOICES),
     "products": (products.show, "Products", ":material/shopping_bag:", ALL_CHOICES),
+    "goals": (goals.show, "Goals", ":material/flag:", ALL_CHOICES),
     "orders": (orders.show, "Orders", ":material/receipt_long:", {"days", ALL_DAYS, ORDER}),
     "stock": (stock.show, "Stock", ":material/inventory:", {VARIANT}),
     "notifications": (notifications.show, "Notifications", ":material/notifications:", frozenset()),
@@ -42,7 +45,10 @@ PAGES = {
 }
 
 
-HIDDEN = frozenset({"notifications"})
+OF_EVENTS = PAGES.keys() - {"orders", "stock", "notifications", "catalog"}
+"""Pages that are made of events, and say how to send the first one."""
+
+HIDDEN = frozenset({"goals", "notifications"})
 """Not in the navigation, which has no room for more on a common screen: other pages lead there."""
 
 
@@ -68,7 +74,7 @@ def main() -> None:
     path = chosen.url_path or "overview"
     # chosen.run() can be called only once, and the page is drawn again at every refresh.
     show, _, _, choices = PAGES[path]
-    shell.draw(show, choices)
+    shell.draw(after_first_event(show) if path in OF_EVENTS else show, choices)
 
 
 main()

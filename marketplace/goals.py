@@ -62,6 +62,9 @@ class Goal:
             or self.name != self.name.strip()
         ):
             raise InvalidGoal(f"goal {self.name!r}: a name has 1 to {MAX_GOAL_NAME_CHARS} printable characters")
+        if "/" in self.name or not self.name.strip("."):
+            # It is a part of paths, in which both would mean something else.
+            raise InvalidGoal(f"goal {self.name!r}: a name has no slash, and not dots alone")
         if self.kind not in GOAL_KINDS:
             raise InvalidGoal(f"goal {self.name!r}: its kind is one of {', '.join(GOAL_KINDS)}")
         if not 0 < len(self.pattern) <= _MAX_PATTERN_CHARS[self.kind]:

@@ -11,6 +11,7 @@ from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from marketplace.enrichments.store_rules import SourceRule, rules_text
+from marketplace.goals import FIRST_GOALS, Goal, InvalidGoal, checked_goals
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, check_link_rules, page_by_rules
 
@@ -47,6 +48,7 @@ class Store:
         source_rules: Its own names for where visits come from; the first that matches counts.
         trailing_slash: Whether ``/shoes/`` and ``/shoes`` are two pages (``keep``) or one (``strip``).
         page_case: Whether ``/Shoes`` and ``/shoes`` are two pages (``keep``) or one (``lower``).
+        goals: What it wants its visitors to do, each by a name of its own.
     """
 
     slug: str
@@ -64,6 +66,7 @@ class Store:
     source_rules: tuple[SourceRule, ...] = ()
     trailing_slash: TrailingSlash = "keep"
     page_case: PageCase = "keep"
+    goals: tuple[Goal, ...] = FIRST_GOALS
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):
@@ -77,6 +80,10 @@ class Store:
         try:
             check_link_rules(self.domains, self.payment_hosts, self.ignored_referrers, self.source_rules)
         except InvalidLinkRule as error:
+            raise InvalidStore(str(error)) from error
+        try:
+            checked_goals(self.goals)
+        except InvalidGoal as error:
             raise InvalidStore(str(error)) from error
 
     @property

@@ -78,12 +78,23 @@ def expected_errors() -> tuple[type[Exception], ...]:
     from connectors.errors import Refused, Unavailable
     from connectors.insights.report import InvalidQuery
     from flows.delivery.process_set import FlowFailed
+    from marketplace.goals import InvalidGoal
     from marketplace.identity.tenancy import TenancyError
     from marketplace.stores import InvalidStore
     from ops.stack import StackError
     from runtime.settings import InvalidSettings
 
-    return InvalidQuery, FlowFailed, InvalidSettings, InvalidStore, Refused, StackError, TenancyError, Unavailable
+    return (
+        InvalidQuery,
+        FlowFailed,
+        InvalidGoal,
+        InvalidSettings,
+        InvalidStore,
+        Refused,
+        StackError,
+        TenancyError,
+        Unavailable,
+    )
 
 
 def main() -> None:

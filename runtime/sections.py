@@ -105,6 +105,13 @@ DASHBOARD_API_URL: Final = DASHBOARD.url(
 
 API: Final = Section("API", "For the REST API.")
 API_PORT: Final = API.port("MARKETPLACE_API_PORT", "The public port; 0 takes a free one.", 8000)
+COLLECTOR_URL: Final = API.url(
+    "MARKETPLACE_API_COLLECTOR_URL",
+    "Where browsers reach the collector: the shop's pages load `m.js` from there, and send no events without it; "
+    "the dashboard names it to stores that have no events yet.",
+    ("http", "https"),
+    default_text="none; `marketplace up` gives it the collector's or the proxy's",
+)
 
 PAYMENTS: Final = Section(
     "Payments", "For the payments consumer, which asks the provider, and the REST API, which takes its webhooks."

@@ -10,7 +10,7 @@ from fastapi import Depends, Query, Request, Response
 from api.access import access_of
 from api.analytics.answers import Encoded
 from api.analytics.questions import Asked, scope_of
-from api.analytics.schemas import Breakdowns, Ledger, Live, Totals, Trend
+from api.analytics.schemas import Breakdowns, Goals, Ledger, Live, Totals, Trend
 from api.analytics.service import AnalyticsService
 from api.web.conditions import is_unchanged
 from api.web.problems import INVALID, LIMIT, NOT_ACCEPTABLE, FieldError, Problem
@@ -40,6 +40,18 @@ _TREND: Final = {
 _BREAKDOWNS: Final = {
     **_HEAD, "order": "visitors",
     "breakdowns": [{"dimension": "country", "rows": [{"value": "CH", **_NUMBERS}], "more": True}],
+}  # fmt: skip
+_GOALS: Final = {
+    **_HEAD, "dimension": "channel",
+    "goals": [
+        {
+            "goal": "Paid",
+            "rows": [
+                {"value": "Email", "conversions": 9, "converted": 8, "visitors": 400, "rate": 0.02, "estimated": False}
+            ],
+        }
+    ],
+    "more": False,
 }  # fmt: skip
 _LIVE: Final = {
     "store": "anns-shop",
@@ -169,6 +181,24 @@ async def get_breakdowns(
     for name in names:
         _check_dimension(name, without_all=True)
     return await _answer(request, _service(request).breakdowns(_scope(request, asked), names, limit, order))
+
+
+@ANALYTICS.add("GET", "/goals", demand=Permission.READ_NUMBERS, cost=3, model=Goals, problems=[LIMIT], example=_GOALS,
+               revalidates=True)  # fmt: skip
+async def get_goals(
+    request: Request,
+    asked: _Asked,
+    dimension: Annotated[Dimension, Query(description="What to split by.")] = "all",
+    limit: Annotated[int, Query(ge=1, le=1_000, description="The most values.")] = 100,
+) -> Response:
+    """How often the store's goals were reached over a whole range, the values with the most visitors first.
+
+    The rate is visitors who reached the goal of all visitors of the value. It is found by reading single events, so a
+    goal has numbers from before it was made; a range with too many of them is refused.
+    """
+    _check_dimension(dimension)
+    goals = access_of(request).record.store.goals
+    return await _answer(request, _service(request).goals(_scope(request, asked), goals, dimension, limit))
 
 
 @ANALYTICS.add("GET", "/live", demand=Permission.READ_NUMBERS, cost=2, model=Live, example=_LIVE,

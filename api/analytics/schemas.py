@@ -74,6 +74,32 @@ class Breakdowns(_Range):
     breakdowns: list[BreakdownBody]
 
 
+class ConversionRow(BaseModel):
+    """How often a goal was reached by the visitors of a value."""
+
+    value: str
+    conversions: int
+    converted: int
+    visitors: int
+    rate: float
+    estimated: bool
+
+
+class GoalNumbers(BaseModel):
+    """How often a goal was reached, the values with the most visitors first."""
+
+    goal: str
+    rows: list[ConversionRow]
+
+
+class Goals(_Range):
+    """How often a store's goals were reached, by the values of a dimension."""
+
+    dimension: str
+    goals: list[GoalNumbers]
+    more: bool
+
+
 class LiveMinuteBody(BaseModel):
     """Counts of a minute."""
 

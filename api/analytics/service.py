@@ -12,9 +12,10 @@ import msgspec
 from api.analytics.answers import AnswerCache, Encoded
 from api.analytics.tables import as_csv
 from connectors.clickhouse.client import ClickHouse
-from connectors.insights import Insights, Numbers, Scope
+from connectors.insights import Conversion, Insights, Numbers, Scope
 from connectors.insights.report import Analytics, LedgerRow, ReportRow
 from marketplace.clicks.outcomes import OUTCOMES
+from marketplace.goals import Goal
 
 MAX_ROWS: Final = 20_000
 """Of one answer."""
@@ -94,6 +95,19 @@ class AnalyticsService:
 
         return await self._answers.answer(scope.store, ("breakdowns", scope, tuple(dimensions), limit, order), query)
 
+    async def goals(self, scope: Scope, goals: Sequence[Goal], dimension: str, limit: int) -> Encoded:
+        """How often goals were reached, by the values of a dimension."""
+
+        def query() -> bytes:
+            found = self._insights.conversions(scope, goals, dimension, limit + 1)
+            listed = [
+                {"goal": name, "rows": [_conversion(row) for row in rows[:limit]]} for name, rows in found.items()
+            ]
+            more = any(len(rows) > limit for rows in found.values())
+            return _json({**_head(scope), "dimension": dimension, "goals": listed, "more": more})
+
+        return await self._answers.answer(scope.store, ("goals", scope, tuple(goals), dimension, limit), query)
+
     async def live(self, scope: Scope) -> Encoded:
         """The last half hour by minute, and the newest events."""
         # Time passes without events, too.
@@ -141,6 +155,17 @@ def _head(scope: Scope) -> dict[str, Any]:
 
 def _numbers(numbers: Numbers) -> dict[str, Any]:
     return {**asdict(numbers), "visitors_error": numbers.visitors_error}
+
+
+def _conversion(row: Conversion) -> dict[str, Any]:
+    return {
+        "value": row.value,
+        "conversions": row.conversions,
+        "converted": row.converted,
+        "visitors": row.visitors,
+        "rate": row.rate,
+        "estimated": row.is_estimate,
+    }
 
 
 def _ledger_row(row: LedgerRow) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
+from api.stores.store_goals import StoreGoals
 from connectors.mongo.async_client import Documents
 from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
@@ -16,7 +17,15 @@ from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
-from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken, Standing, StoreRecord, adds_hosts
+from marketplace.identity.tenancy import (
+    DeletedStore,
+    LimitReached,
+    SlugReserved,
+    SlugTaken,
+    Standing,
+    StoreRecord,
+    adds_hosts,
+)
 from marketplace.stores import Store, checked_contact, hash_write_key
 from marketplace.stores import import_key as make_import_key
 
@@ -73,6 +82,9 @@ class StoreService:
         memberships: Who works in them.
         turned_away: What was turned away of their events.
         clock: The time.
+
+    Attributes:
+        goals: What they want their visitors to do.
     """
 
     def __init__(
@@ -83,6 +95,7 @@ class StoreService:
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._stores, self._memberships, self._turned_away, self._clock = stores, memberships, turned_away, clock
+        self.goals = StoreGoals(stores)
 
     @staticmethod
     def on_mongo(
@@ -242,9 +255,23 @@ class StoreService:
         else:
             await self._stores.edit_as(slug, actor, Permission.ROTATE_KEYS, lambda _: keys)
 
-    async def delete(self, slug: str, actor: str) -> None:
+    async def delete(self, slug: str, actor: str | None = None) -> DeletedStore:
         """Delete a store for everybody; see :meth:`TenantStores.delete` for what is kept, and for the errors."""
-        await self._stores.delete(slug, actor, self._clock())
+        return await self._stores.delete(slug, actor, self._clock())
+
+    async def configure(self, slug: str, fields: Mapping[str, Any]) -> Store:
+        """Change settings of a store: for the operator.
+
+        Args:
+            slug: The store's.
+            fields: New values, by the names in :class:`Store`; others stay.
+
+        Raises:
+            NoSuchStore: There is none.
+            InvalidStore: A value is not valid.
+            StoresUnavailable: Mongo did not answer; it may be changed.
+        """
+        return (await self._stores.edit(slug, lambda _: fields)).store
 
     async def get(self, slug: str) -> StoreRecord | None:
         """The store of that slug.

@@ -24,6 +24,7 @@ from api.web.problems import (
     LIMIT,
     MEDIA_TYPE,
     NOT_FOUND,
+    PRECONDITION_REQUIRED,
     TOO_LARGE,
     TOO_MANY_REQUESTS,
     UNAUTHENTICATED,
@@ -195,7 +196,8 @@ class Routes:
             documented: Whether it is an operation of the OpenAPI document; pages for people are not.
             links: What can follow a good answer.
             revalidates: Whether it answers 304 to ``If-None-Match``.
-            versioned: Whether its answer has an ``ETag`` that an edit names; a ``PATCH`` takes it as ``If-Match``.
+            versioned: Whether its answer has an ``ETag`` that an edit names. A route that may answer
+                ``PRECONDITION_REQUIRED`` takes it as ``If-Match``.
             located: Whether its answer has a ``Location``.
             moves: Whether it answers 301 where the thing has another path by now.
             in_path: Parameters of the path that the endpoint reads itself, as the OpenAPI document has them.
@@ -244,7 +246,9 @@ class Routes:
                 responses=_responses(
                     possible, status, headers, example, model, also, links or {}, revalidates, moves, gives, ends
                 ),
-                openapi_extra=_extra(demand, revalidates, versioned and method == "PATCH", in_path, takes, bool(once)),
+                openapi_extra=_extra(
+                    demand, revalidates, PRECONDITION_REQUIRED in problems, in_path, takes, bool(once)
+                ),
                 response_class=gives or Default(JSONResponse),
             )
             self.rules[method, self.router.prefix + path] = Rule(demand, cost, status, frozen, bool(once))

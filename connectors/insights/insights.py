@@ -228,13 +228,13 @@ class Insights:
 
         Args:
             scope: The store, time and filters.
-            goals: At least one.
+            goals: The goals; without any there is nothing to read.
             split: A registered dimension.
             limit: The most values.
         """
         scope.check()
         check_split(split)
-        if split == "exit_page":
+        if split == "exit_page" or not goals:
             return {goal.name: [] for goal in goals}
         query, parameters = conversion_rows(scope, goals, split, self._clickhouse.database)
         rows = self._rows(

@@ -139,6 +139,8 @@ class Target:
 class Conversion:
     """How often a goal was reached.
 
+    Visitors are exact up to ``VISITORS_EXACT_UP_TO``, and estimates beyond.
+
     Attributes:
         goal: Its name.
         value: Of the dimension that was split by; empty for ``all`` and for "unknown".
@@ -157,6 +159,11 @@ class Conversion:
     def rate(self) -> float | None:
         """Visitors who reached it of all visitors, 0 to 1; None without visitors."""
         return self.converted / self.visitors if self.visitors > 0 else None
+
+    @property
+    def is_estimate(self) -> bool:
+        """Whether visitors, and so the rate, are estimates; see ``Numbers.visitors_error``."""
+        return self.visitors > VISITORS_EXACT_UP_TO
 
 
 @dataclass(frozen=True)

@@ -33,13 +33,22 @@ from connectors.mongo.tenants import (
     begin_ownership,
     check_permission,
     forget_members,
+    lock_store,
     membership_document,
 )
 from connectors.mongo.times import milliseconds
 from marketplace.collections import API_KEYS, LINKS, MEMBERSHIPS, ORDERS, STORES, USERS
 from marketplace.identity.accounts import LinkKind
 from marketplace.identity.roles import Permission, StoreRole
-from marketplace.identity.tenancy import Membership, NoSuchStore, OpenOrders, SlugTaken, Stale, StoreRecord
+from marketplace.identity.tenancy import (
+    DeletedStore,
+    Membership,
+    NoSuchStore,
+    OpenOrders,
+    SlugTaken,
+    Stale,
+    StoreRecord,
+)
 from marketplace.orders.closing import MAX_COUNTED, open_orders_sentence
 from marketplace.orders.delivery import GONE
 from marketplace.sagas.order_state import TERMINAL, OrderState
@@ -231,10 +240,18 @@ class TenantStores:
         except DuplicateKeyError as error:
             raise StoreConflict(f"store {slug}: another store has that write key") from error
 
-    async def delete(self, slug: str, actor: str, now: datetime) -> None:
+    async def delete(self, slug: str, actor: str | None, now: datetime) -> DeletedStore:
         """Delete a store for everybody: its members, invitations and API keys go, its own keys are worth nothing.
 
         Its document, its numbers and its slug are kept.
+
+        Args:
+            slug: The store's.
+            actor: Who asks; None for the operator, who may.
+            now: The time.
+
+        Returns:
+            What went with it.
 
         Raises:
             NoSuchStore: There is none.
@@ -243,8 +260,12 @@ class TenantStores:
             Unavailable: Mongo does not answer; it may have happened.
         """
 
-        async def work(session: AsyncClientSession) -> None:
-            await check_permission(self._stores, self._memberships, slug, actor, Permission.DELETE_STORE, session)
+        async def work(session: AsyncClientSession) -> DeletedStore:
+            if actor is None:
+                document = await lock_store(self._stores, slug, session)
+            else:
+                permission = Permission.DELETE_STORE
+                document, _ = await check_permission(self._stores, self._memberships, slug, actor, permission, session)
             count = 0
             for question in _OPEN_ORDERS:
                 own = {"store": slug, **question}
@@ -255,12 +276,14 @@ class TenantStores:
             lost = hash_write_key(secrets.token_hex(32))
             gone = {"deleted_at": now, "write_key_hash": lost, "import_key_hash": None}
             await self._stores.update_one({"_id": slug}, {"$set": gone, "$inc": {VERSION: 1}}, session=session)
-            await forget_members(self._memberships, slug, session)
+            members = await forget_members(self._memberships, slug, session)
             invitations = {"kind": LinkKind.INVITATION.value, "subject": slug}
-            await self._links.delete_many(invitations, session=session)
-            await self._keys.delete_many({"store": slug}, session=session)
+            waiting = await self._links.delete_many(invitations, session=session)
+            keys = await self._keys.delete_many({"store": slug}, session=session)
+            title = str(document.get("title", ""))
+            return DeletedStore(slug, title, now, members, waiting.deleted_count, keys.deleted_count)
 
-        await in_transaction(self._client, work)
+        return await in_transaction(self._client, work)
 
 
 @contextmanager

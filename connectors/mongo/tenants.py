@@ -126,6 +126,7 @@ async def begin_ownership(
     return account
 
 
-async def forget_members(memberships: Collection, slug: str, session: AsyncClientSession) -> None:
-    """Delete all memberships of a store."""
-    await memberships.delete_many(members_range(slug), session=session)
+async def forget_members(memberships: Collection, slug: str, session: AsyncClientSession) -> int:
+    """Delete all memberships of a store; gives how many there were."""
+    deleted = await memberships.delete_many(members_range(slug), session=session)
+    return deleted.deleted_count

@@ -17,6 +17,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Unavailable
 from connectors.insights import (
     Breakdown,
+    Conversion,
     Insights,
     LiveEvent,
     LiveMinute,
@@ -46,6 +47,7 @@ from dashboards.data.query_cache import QueryCache
 from dashboards.data.store_api import StoreApi, api_url
 from marketplace.catalog.products import Product
 from marketplace.entitlements import begin_of_range
+from marketplace.goals import Goal
 from marketplace.identity.roles import Permission
 from marketplace.inventory.levels import Level
 from marketplace.sagas.inventory import Reservation
@@ -59,6 +61,8 @@ Part = Literal["mongo", "clickhouse", "redis", "kafka"]
 PARTS: Final[tuple[Part, ...]] = ("mongo", "clickhouse", "redis", "kafka")
 _LIVE_SECONDS: Final = 1.0
 _NUMBERS_SECONDS: Final = 2.0
+_GOALS_SECONDS: Final = 15.0
+"""They read single events."""
 _TURNED_AWAY_SECONDS: Final = 5.0
 _PRODUCTS_SECONDS: Final = 5.0
 _ORDER_SECONDS: Final = 1.0
@@ -215,6 +219,12 @@ def _breakdowns(found: Backend, scope: Scope, orders: Orders, limit: int) -> dic
     return found.insights.breakdowns(scope, [split for split, _ in orders], limit, dict(orders))
 
 
+def _conversions(
+    found: Backend, scope: Scope, goals: tuple[Goal, ...], split: str, limit: int
+) -> dict[str, list[Conversion]]:
+    return found.insights.conversions(scope, goals, split, limit)
+
+
 def _heatmap(found: Backend, scope: Scope) -> list[Row]:
     return found.insights.heatmap(scope)
 
@@ -243,10 +253,6 @@ def _events_of_seconds(found: Backend, scope: Scope, seconds: int) -> int:
 
 def _live_visitors(found: Backend, store: str) -> int:
     return int(found.tile.read(store, int(datetime.now(UTC).timestamp() * 1000))["live_visitors"])
-
-
-def _targets(found: Backend, scope: Scope) -> list[Target]:
-    return found.insights.targets(scope)
 
 
 def _targets_of_products(found: Backend, scope: Scope, target: str) -> dict[str, Target]:
@@ -314,6 +320,7 @@ def _movements(found: Backend, store: str, variant: str, after: NewestPlace | No
 
 trend_with_totals = CachedQuery("clickhouse", _NUMBERS_SECONDS, _trend_with_totals)
 breakdowns = CachedQuery("clickhouse", _NUMBERS_SECONDS, _breakdowns)
+conversions = CachedQuery("clickhouse", _GOALS_SECONDS, _conversions)
 heatmap = CachedQuery("clickhouse", _NUMBERS_SECONDS, _heatmap)
 session_distribution = CachedQuery("clickhouse", _NUMBERS_SECONDS, _session_distribution)
 first_day = CachedQuery("clickhouse", _FIRST_DAY_SECONDS, _first_day)
@@ -321,7 +328,6 @@ live_minutes = CachedQuery("clickhouse", _LIVE_SECONDS, _live_minutes)
 latest = CachedQuery("clickhouse", _LIVE_SECONDS, _latest)
 events_of_seconds = CachedQuery("clickhouse", _LIVE_SECONDS, _events_of_seconds)
 live_visitors = CachedQuery("redis", _LIVE_SECONDS, _live_visitors)
-targets = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets)
 targets_of_products = CachedQuery("clickhouse", _NUMBERS_SECONDS, _targets_of_products)
 products = CachedQuery("mongo", _PRODUCTS_SECONDS, _products)
 product_titles = CachedQuery("mongo", _PRODUCTS_SECONDS, _product_titles)

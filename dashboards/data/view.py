@@ -9,6 +9,7 @@ from datetime import date, timedelta
 from typing import Final
 
 from dashboards.data.periods import CUSTOM, DEFAULT, PERIODS, Range
+from marketplace.goals import MAX_GOAL_NAME_CHARS
 from marketplace.rollups import DIMENSIONS, GRAINS
 
 METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "views": "Page views", "actions": "Actions"}
@@ -34,6 +35,7 @@ class View:
         metric: A name of ``METRICS``.
         table: The dimension whose table is open, on pages that have it; empty for each page's first.
         filters: Dimension and value, in the order of the registry.
+        goal: The name of the goal that is looked at; empty for the store's first.
         order: The id of the order that is open, on the page of orders; empty for the list.
         variant: The id of the variant that is open, on the page of stock; empty for the list.
     """
@@ -47,6 +49,7 @@ class View:
     metric: str = "visitors"
     table: str = ""
     filters: tuple[tuple[str, str], ...] = ()
+    goal: str = ""
     order: str = ""
     variant: str = ""
 
@@ -82,7 +85,7 @@ def to_query(view: View) -> dict[str, str]:
         query |= {"from": view.custom.first.isoformat(), "to": view.custom.last.isoformat()}
     elif view.period != usual.period:
         query["period"] = view.period
-    for name in ("bots", "grain", "metric", "table", "order", "variant"):
+    for name in ("bots", "grain", "metric", "table", "goal", "order", "variant"):
         if getattr(view, name) != getattr(usual, name):
             query[name] = getattr(view, name)
     if not view.compare:
@@ -120,6 +123,7 @@ def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, l
         metric=choice("metric", METRICS, "visitors"),
         table=choice("table", (*FILTERS, ""), ""),
         filters=tuple((name, query[name]) for name in FILTERS if name in query and len(query[name]) <= MAX_VALUE),
+        goal=query.get("goal", "")[:MAX_GOAL_NAME_CHARS],
         order=_id("order", query, ignored),
         variant=_id("variant", query, ignored),
     )

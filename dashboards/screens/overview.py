@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dashboards.ui import panels, shell
+import streamlit as st
+
+from dashboards.ui import conversions, panels, shell
 
 GROUPS = (
     ("Where they come from", ("channel", "source", "campaign"), "sessions"),
@@ -16,7 +18,17 @@ def show() -> None:
     """Draw the page."""
     frame = shell.current_frame()
     panels.prefetch(frame, GROUPS)
+    conversions.prefetch(frame)
     totals = panels.key_numbers(frame)
     panels.freshness(frame, f"Dotted lines are still growing. {panels.comparison(frame)}")
     panels.trend(frame, totals)
     panels.top_lists(frame, GROUPS)
+    with st.container(border=True, key="goals"):
+        st.markdown("**Goals**")
+        if conversions.goals_card(frame):
+            st.button("By channel, page and more", icon=":material/flag:", type="tertiary", on_click=_go_to_goals)
+
+
+def _go_to_goals() -> None:
+    st.session_state["go-to"] = "goals"
+    st.session_state["redraw"] = True

@@ -26,6 +26,9 @@ ROWS: Final = "rows"
 
 _ROWS: Final = alt.NamedData(ROWS)
 
+# Of zeros alone Vega makes an axis from 0 to 0, and writes NaN at it.
+_FROM_ZERO: Final = alt.Scale(domain=alt.DomainUnionWith(unionWith=[0, 1]))
+
 
 @cache
 def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: bool) -> Spec:
@@ -64,7 +67,10 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
 
 def _y(name: str) -> alt.Y:
     return alt.Y(
-        f"{name}:Q", title=None, axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s", domain=False, ticks=False)
+        f"{name}:Q",
+        title=None,
+        scale=_FROM_ZERO,
+        axis=alt.Axis(tickCount=4, tickMinStep=1, format="~s", domain=False, ticks=False),
     )
 
 
@@ -123,7 +129,7 @@ def minutes() -> Spec:
     chart = alt.Chart(_ROWS).mark_bar(color=PRIMARY, cornerRadiusEnd=3).encode(
         x=alt.X("ago:O", sort="descending", title=None,
                 axis=alt.Axis(labelAngle=0, values=[29, 20, 10, 0], labelExpr=_AGO, domain=False, ticks=False)),
-        y=alt.Y("events:Q", title=None,
+        y=alt.Y("events:Q", title=None, scale=_FROM_ZERO,
                 axis=alt.Axis(tickCount=3, tickMinStep=1, format="~s", domain=False, ticks=False)),
         tooltip=[
             alt.Tooltip("label:N", title="Minute"),

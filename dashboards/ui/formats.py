@@ -29,6 +29,7 @@ LABELS: Final = {
     "page": "Page",
     "target": "Target",
     "event": "Event",
+    "bot_kind": "Kind of bot",
 }
 PLURALS: Final = {
     "country": "Countries",
@@ -47,6 +48,7 @@ PLURALS: Final = {
     "page": "Pages",
     "target": "Targets",
     "event": "Events",
+    "bot_kind": "Kinds of bots",
 }
 
 DEFINITIONS: Final = {
@@ -60,6 +62,12 @@ DEFINITIONS: Final = {
     "views_per_session": "Page views for each session, on average. Not shown under filters by page, product, target or "
     "event: they choose events by what each one was, and sessions by how they began.",
     "entries": "Sessions that began here.",
+    "exits": "Sessions that ended here.",
+    "exit_rate": "Exits of the views of this page: how often it was the last one.",
+    "conversions": "Events that reached the goal; double clicks count once.",
+    "converted": "Different visitors who reached the goal at least once.",
+    "rate": "Visitors who reached the goal, of all visitors of the row.",
+    "change": "Against the period before, by the number that orders the rows; empty where there was nothing.",
     "last_minute": "Page views and actions of the last 60 seconds.",
     "live": "Visitors who did something in the last 5 minutes.",
 }

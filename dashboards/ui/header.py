@@ -64,7 +64,8 @@ def show(
                 help="With the period before, as long as this one, where the store has numbers of the whole of it",
                 on_change=_set_compare,
             )
-    _chips(view if "filters" in choices else replace(view, filters=()))
+    if "filters" in choices:
+        _chips(view)
 
 
 def _calendar(store: str, days: Range, today: date, earliest: date | None) -> None:
@@ -97,7 +98,7 @@ def _set(name: str, value: str) -> None:
         change(partial(replace, period=value, custom=custom))
     elif name == "store":
         # Another store has other products and campaigns; a filter from here would show nothing there.
-        change(partial(replace, store=value, filters=(), order="", variant=""))
+        change(partial(replace, store=value, filters=(), goal="", order="", variant=""))
     else:
         change(partial(replace, bots=value))
 
@@ -118,8 +119,10 @@ def _set_compare() -> None:
 
 
 def _chips(view: View) -> None:
-    # Drawn without filters too, so that what is below does not move and is not drawn twice.
+    # A line without filters too: what is below must not move when one is set, or the next click hits another row.
     with st.container(horizontal=True, key="chips"):
+        if not view.filters:
+            st.caption(":material/filter_alt: No filter is set. A click on a value sets one.")
         for dimension, value in view.filters:
             label = f"{formats.LABELS[dimension]}: {labels(view.store, dimension, [value])(value)}"
             st.button(

@@ -17,6 +17,7 @@ from dashboards.data.series import beside, points
 from dashboards.data.view import METRICS
 from dashboards.ui import charts, formats
 from dashboards.ui.bars import Bar, show_bars
+from dashboards.ui.columns import BEGAN_THERE
 from dashboards.ui.header import change
 from dashboards.ui.labels import labels
 from dashboards.ui.shell import Frame, pick
@@ -213,18 +214,19 @@ def bar_list(frame: Frame, breakdown: Breakdown, metric: str) -> None:
         f"bars-{name}",
         formats.LABELS[name],
         METRICS[metric],
-        [_bar(label(row.value), row, metric, most) for row in breakdown.rows],
+        [_bar(name, label(row.value), row, metric, most) for row in breakdown.rows],
         frame.view.value_of(name),
         f"No {formats.PLURALS[name].lower()} in these days.",
         pick(name),
     )
 
 
-def _bar(label: str, row: Row, metric: str, most: int) -> Bar:
+def _bar(dimension: str, label: str, row: Row, metric: str, most: int) -> Bar:
     numbers = row.numbers
     text = formats.visitors(numbers) if metric == "visitors" else formats.count(getattr(numbers, metric))
+    sessions = "entries" if dimension in BEGAN_THERE else "sessions"
     hint = (
-        f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} sessions, "
+        f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} {sessions}, "
         f"{formats.count(numbers.views)} page views, {formats.percent(numbers.bounce_rate)} bounced"
     )
     return Bar(row.value, label, text, getattr(numbers, metric) / most, hint)

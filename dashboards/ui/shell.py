@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from operator import methodcaller
@@ -27,6 +27,7 @@ log = logging.getLogger(__name__)
 REFRESH_SECONDS: Final = 5
 _RETRY_SECONDS: Final = 3
 _FIRST_DAY_SECONDS: Final = 1.0
+_MOST_STORES: Final = 50
 
 
 @dataclass(frozen=True)
@@ -112,6 +113,10 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
         _no_store(viewer)
         return
     known = list(viewer.stores.values())
+    missing = _missing_store(viewer)
+    if missing is not None:
+        _show_missing(missing, known)
+        return
     view = _view(viewer, choices)
     store = viewer.store(view.store)
     zone = ZoneInfo(store.timezone)
@@ -158,16 +163,59 @@ def pick(dimension: str) -> Callable[[str], None]:
     return toggle
 
 
+def _missing_store(viewer: Viewer) -> str | None:
+    """The store that the address names, or that was looked at, where the viewer has none of that name."""
+    state, query = st.session_state, st.query_params.to_dict()
+    is_new = "view" not in state or (query and query != state.get("written"))
+    # One that was looked at is gone where it was deleted, or the viewer is no member any more.
+    named: str | None = query.get("store") if is_new else state["view"].store
+    return named if named is not None and named not in viewer.stores else None
+
+
+def _show_missing(named: str, known: Sequence[Store]) -> None:
+    """Say that there is no such store; the numbers of another one would be taken for its own."""
+    st.title("There is no such store")
+    st.markdown(
+        f"The address names the store {header.as_code(named[:60])}. There is none of that name, or you are no member "
+        "of it. Nothing is shown in its place."
+    )
+    st.markdown("Your stores:" if len(known) > 1 else "Your store:")
+    with st.container(horizontal=True, key="stores"):
+        for store in known[:_MOST_STORES]:
+            st.button(header.plain(store.title), key=f"open-{store.slug}", on_click=_open_store, args=(store.slug,))
+    slugs = [store.slug for store in known]
+    _look_again(lambda found: list(found.stores) != slugs)
+
+
+def _look_again(has_changed: Callable[[Viewer], bool]) -> None:
+    """Draw the whole page again once the viewer's stores have changed."""
+
+    @st.fragment(run_every=_RETRY_SECONDS)
+    def again() -> None:
+        try:
+            changed = has_changed(current.viewer())
+        except Unavailable:
+            return
+        except NotAllowed:
+            changed = True
+        if changed:
+            st.rerun(scope="app")
+
+    again()
+
+
+def _open_store(slug: str) -> None:
+    view = View(slug)
+    st.session_state["view"], st.session_state["written"] = view, to_query(view)
+    st.query_params.from_dict(to_query(view))
+
+
 def _view(viewer: Viewer, choices: Collection[str]) -> View:
     state, query, slugs = st.session_state, st.query_params.to_dict(), list(viewer.stores)
     if "view" not in state or (query and query != state.get("written")):
         state["view"], ignored = from_query(query, slugs)
         state["ignored"] = (ignored, state["view"])
     view: View = state["view"]
-    if view.store not in viewer.stores:
-        # It was deleted, or the viewer is no member any more: as if the address had named a store that is not there.
-        gone, view = view.store, replace(view, store=slugs[0], filters=(), order="", variant="")
-        state["view"], state["ignored"] = view, ([f"store={gone}"], view)
     opened = replace(
         view, order=view.order if header.ORDER in choices else "",
         variant=view.variant if header.VARIANT in choices else "",
@@ -182,7 +230,7 @@ def _view(viewer: Viewer, choices: Collection[str]) -> View:
 
 
 def _show_ignored(view: View, store: Store) -> None:
-    """Name the parameters of the URL that were ignored, until the view changes: a wrong store shows other numbers."""
+    """Name the parameters of the URL that were ignored, until the view changes."""
     ignored, of = st.session_state.get("ignored", ((), None))
     if ignored and of == view:
         left_out = ", ".join(map(header.as_code, ignored))
@@ -276,15 +324,4 @@ def _no_store(viewer: Viewer) -> None:
             "or see a shop alive:\n\n```\nmarketplace demo\n```"
         )
 
-    @st.fragment(run_every=_RETRY_SECONDS)
-    def again() -> None:
-        try:
-            found = current.viewer()
-        except Unavailable:
-            return
-        except NotAllowed:
-            st.rerun(scope="app")
-        if found.stores:
-            st.rerun(scope="app")
-
-    again()
+    _look_again(lambda found: bool(found.stores))

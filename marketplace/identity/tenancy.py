@@ -12,6 +12,7 @@ import hmac
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from enum import StrEnum
 from hashlib import sha256
 from typing import Final
@@ -154,6 +155,27 @@ class StoreRecord:
     def etag(self) -> str:
         """The strong entity tag (RFC 9110, section 8.8.3): the same for every reader."""
         return f'"{self.version}"'
+
+
+@dataclass(frozen=True)
+class DeletedStore:
+    """The receipt of a store that was deleted.
+
+    Attributes:
+        slug: The store's, which nobody else gets.
+        title: Its display name.
+        at: When.
+        members: How many members it had.
+        invitations: How many invitations were waiting.
+        api_keys: How many API keys it had.
+    """
+
+    slug: str
+    title: str
+    at: datetime
+    members: int
+    invitations: int
+    api_keys: int
 
 
 @dataclass(frozen=True)

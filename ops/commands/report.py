@@ -16,7 +16,7 @@ from rich.text import Text
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.errors import Refused, Unavailable
-from connectors.insights import Scope, filters_of
+from connectors.insights import Insights, Scope, filters_of
 from connectors.insights.report import Analytics, InvalidQuery, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
 from connectors.mongo.client import connect
@@ -28,6 +28,7 @@ from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.report_goals import print_goals
 from ops.commands.tables import wide_console
 from ops.commands.texts import cell
 from ops.context import load_settings
@@ -43,6 +44,8 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 _LOG_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 """Shorter than a flow's timeouts: somebody waits at a terminal."""
+_MOST_VALUES = 1_000
+"""Of a dimension, for each goal."""
 NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
 
 
@@ -99,6 +102,9 @@ def report(
             "last visit within 30 days that somebody sent."
         ),
     ] = "visit",
+    goals: Annotated[
+        bool, typer.Option("--goals", help="How often the store's goals were reached over the range, by dimension.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -108,9 +114,14 @@ def report(
         raise InvalidQuery(f"--from {since} --to {until}: the range is empty; --to is the first moment after it")
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
-    analytics = Analytics(ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS))
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     asked = filters_of(filters or ())
     scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
+    if goals:
+        conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, _MOST_VALUES)
+        print_goals(found, scope, dimension, conversions, as_json=as_json)
+        return
+    analytics = Analytics(clickhouse)
     rows = analytics.report_of(scope, grain, dimension)
     if as_json:
         document = {

@@ -2,81 +2,28 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 from rich.text import Text
 
-from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from api.stores.service import TURNED_AWAY_DAYS, NewStore
 from connectors.errors import Unavailable
-from connectors.mongo.accounts import Accounts
-from connectors.mongo.async_client import connect_async
-from connectors.mongo.stores import StoresUnavailable
 from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
-from marketplace.identity.tenancy import LimitReached, NoSuchStore, NoSuchUser, SlugReserved, SlugTaken
+from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
 from marketplace.stores import InvalidStore, Store, checked_contact, checked_domain, checked_zone
+from ops.commands import store_goals, store_settings
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.tables import print_table
 from ops.commands.texts import cell, printable
-from ops.context import data_flag, load_mongo
+from ops.context import data_flag
 from ops.stack.state.model import DEFAULT_DATA_DIR
-
-T = TypeVar("T")
-
-SlugArgument = Annotated[str, typer.Argument(metavar="SLUG", help="The store's name in URLs and commands.")]
-
-
-@dataclass(frozen=True)
-class _Parts:
-    """What a command works with.
-
-    Attributes:
-        stores: The same service that the API has.
-        accounts: Of the people who may own a store.
-    """
-
-    stores: StoreService
-    accounts: Accounts
-
-    async def user(self, email: str) -> User:
-        """The account of an address.
-
-        Raises:
-            NoSuchUser: There is none.
-        """
-        found = await self.accounts.by_email(email)
-        if found is None or found.banned:
-            raise NoSuchUser(f"no account {email}: it is made by registering and following the link in the mail")
-        return found
-
-    async def no_such_store(self, slug: str) -> InvalidStore:
-        """The error of a slug that there is no store of, with those that there are."""
-        known = ", ".join(found.slug for found in await self.stores.every()) or "none yet"
-        return InvalidStore(f"no store {slug}; there are: {known}")
-
-
-def _run(data: Path | None, work: Callable[[_Parts], Awaitable[T]]) -> T:
-    """Do something with Mongo alone: a leaked key can be replaced while all else is down."""
-    mongo = load_mongo(data_dir=data)
-
-    async def whole() -> T:
-        client = connect_async(mongo.url)
-        try:
-            parts = _Parts(StoreService.on_mongo(client, mongo.database), Accounts(client, mongo.database))
-            return await work(parts)
-        except StoresUnavailable as error:
-            raise StoresUnavailable(f"{error}; stores are kept there and nowhere else") from error
-        finally:
-            await client.close()
-
-    return asyncio.run(whole())
 
 
 def create(
@@ -100,7 +47,7 @@ def create(
         blocked_networks=tuple(block or ()),
     )
 
-    async def work(parts: _Parts) -> tuple[str, bool]:
+    async def work(parts: StoreParts) -> tuple[str, bool]:
         await parts.stores.prepare()
         user = await parts.user(owner) if owner is not None else None
         try:
@@ -120,7 +67,7 @@ def create(
             return write_key, user is None and await parts.accounts.has_any()
         return write_key, False
 
-    write_key, is_hidden = _run(data, work)
+    write_key, is_hidden = with_stores(data, work)
     _show_key(slug, write_key, as_json=as_json)
     if is_hidden and not as_json:
         flag = data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())
@@ -130,20 +77,8 @@ def create(
 
 def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
     """Give a store a new write key; the old one stops working within seconds."""
-    write_key = _run(data, _known(slug, lambda parts: parts.stores.new_write_key(slug)))
+    write_key = with_stores(data, of_known_store(slug, lambda parts: parts.stores.new_write_key(slug)))
     _show_key(slug, write_key, as_json=as_json)
-
-
-def _known(slug: str, work: Callable[[_Parts], Awaitable[T]]) -> Callable[[_Parts], Awaitable[T]]:
-    """Work on a store; where there is none, the error names those that there are."""
-
-    async def checked(parts: _Parts) -> T:
-        try:
-            return await work(parts)
-        except NoSuchStore as error:
-            raise await parts.no_such_store(slug) from error
-
-    return checked
 
 
 def owner(
@@ -154,7 +89,7 @@ def owner(
 ) -> None:
     """Make an account an owner of a store, beside those that it has; a store of this command has none at first."""
 
-    async def work(parts: _Parts) -> User:
+    async def work(parts: StoreParts) -> User:
         user = await parts.user(email)
         try:
             await parts.stores.give_to(slug, user)
@@ -162,7 +97,7 @@ def owner(
             raise LimitReached(f"{user.email}: {error}") from error
         return user
 
-    user = _run(data, _known(slug, work))
+    user = with_stores(data, of_known_store(slug, work))
     if as_json:
         typer.echo(json.dumps({"store": slug, "owner": user.email}))
     else:
@@ -179,7 +114,7 @@ def contact(
 ) -> None:
     """Say where the buyers of a store can write to: its pages show it, and answers to mails about orders go there."""
     address = checked_contact(email)
-    _run(data, _known(slug, lambda parts: parts.stores.set_contact(slug, address)))
+    with_stores(data, of_known_store(slug, lambda parts: parts.stores.set_contact(slug, address)))
     if as_json:
         typer.echo(json.dumps({"store": slug, "contact": address}))
     else:
@@ -196,13 +131,13 @@ def import_key(
 ) -> None:
     """Give a store a secret key for importing history; the old one stops working within seconds."""
 
-    async def work(parts: _Parts) -> str | None:
+    async def work(parts: StoreParts) -> str | None:
         if revoke:
             await parts.stores.revoke_import_key(slug)
             return None
         return await parts.stores.new_import_key(slug)
 
-    secret = _run(data, _known(slug, work))
+    secret = with_stores(data, of_known_store(slug, work))
     if as_json:
         typer.echo(json.dumps({"store": slug, "import_key": secret}))
     elif secret is None:
@@ -216,10 +151,10 @@ def import_key(
 def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
     """List the stores, and the accounts that own them."""
 
-    async def work(parts: _Parts) -> tuple[list[Store], dict[str, list[str]]]:
+    async def work(parts: StoreParts) -> tuple[list[Store], dict[str, list[str]]]:
         return await parts.stores.every(), await parts.stores.owners()
 
-    stores, owners = _run(data, work)
+    stores, owners = with_stores(data, work)
     if as_json:
         listed = [
             {
@@ -258,12 +193,12 @@ def limits(
 ) -> None:
     """Show what the collector turned away because a store sent too much: by hour, with the reason."""
 
-    async def work(parts: _Parts) -> list[TurnedAway]:
+    async def work(parts: StoreParts) -> list[TurnedAway]:
         if await parts.stores.get(slug) is None:
             raise await parts.no_such_store(slug)
         return await parts.stores.turned_away(slug, days)
 
-    counts = _run(data, work)
+    counts = with_stores(data, work)
     if as_json:
         rows = [{name: value for name, value in asdict(count).items() if name != "store"} for count in counts]
         typer.echo(json.dumps({"store": slug, "days": days, "rows": rows}))
@@ -290,4 +225,6 @@ def register(app: typer.Typer) -> None:
     stores.command("contact")(contact)
     stores.command("list")(list_stores)
     stores.command("limits")(limits)
+    store_goals.register(stores)
+    store_settings.register(stores)
     app.add_typer(stores, name="stores")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.config import COLLECTOR_URL
 from ops.stack.components import ServiceSpec
+from runtime.sections import COLLECTOR_URL
 from runtime.settings import EnvReader
 
 

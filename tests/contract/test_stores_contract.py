@@ -15,6 +15,7 @@ from connectors.mongo.store_directory import find_by_import_key, find_by_write_k
 from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
 from marketplace.collections import STORES
 from marketplace.enrichments.store_rules import SourceRule
+from marketplace.goals import FIRST_GOALS, Goal
 from marketplace.stores import InvalidStore, Store, hash_write_key, import_key
 from tests.kits.collector import SHOP, WRITE_KEY
 
@@ -85,6 +86,8 @@ BAD_DOCUMENTS = {
     "title is bytes": document(title=b"x"),
     "a network is none": document(blocked_networks=["everybody"]),
     "a network is a number": document(blocked_networks=[5]),
+    "a goal has no pattern": document(goals=[{"name": "Paid", "kind": "page"}]),
+    "two goals have one name": document(goals=[{"name": "Paid", "kind": "page", "pattern": "/"}] * 2),
     "honour_opt_out is a text": document(honour_opt_out="yes"),
     "the id is no slug": document(_id="Not A Slug"),
     "the id is a number": document(_id=7),
@@ -127,6 +130,21 @@ def test_a_store_reads_back_as_it_was_saved(book: StoreRepository) -> None:
 
     assert book.get("other") == OTHER
     assert book.by_write_key_hash(OTHER.write_key_hash) == OTHER
+
+
+def test_a_store_whose_document_says_nothing_of_goals_has_the_first_ones(drawer: Drawer) -> None:
+    drawer.slip_in(document())
+    assert (found := drawer.book.get("broken")) is not None
+    assert found.goals == FIRST_GOALS
+
+
+def test_the_goals_of_a_store_read_back_as_they_were_saved(book: StoreRepository) -> None:
+    goals = (Goal("Large", "event", "add_to_cart", (("size", "L"), ("gift", ""))), Goal("Seen", "page", "/p/**"))
+    book.upsert_store(replace(SHOP, goals=goals))
+    assert book.get("shop") == replace(SHOP, goals=goals)
+    assert book.edit("shop", lambda store: {"goals": store.goals[:1]}) == replace(SHOP, goals=goals[:1])
+    book.upsert_store(replace(SHOP, goals=()))
+    assert book.get("shop") == replace(SHOP, goals=())
 
 
 def test_saving_again_replaces_the_store_of_that_slug(book: StoreRepository) -> None:

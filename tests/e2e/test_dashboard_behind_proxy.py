@@ -22,7 +22,7 @@ def test_every_page_is_drawn_through_the_proxy_without_an_error(browser: Browser
         url = f"https://localhost:{proxy.port}"
         with tab(browser, url, ignore_https_errors=True) as opened:
             opened.open()
-            expect(opened.metric("Clicks")).to_be_visible()
+            expect(opened.metric("Page views")).to_be_visible()
             for path in PAGES.values():
                 opened.open(path)
             opened.assert_sound()

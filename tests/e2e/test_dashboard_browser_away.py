@@ -51,7 +51,7 @@ def behind(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFact
 def test_numbers_are_shown_while_kafka_and_redis_are_unavailable(browser: Browser, behind: BehindProxy) -> None:
     with behind.proxy.opened(), tab(browser, behind.url) as window:
         window.open()
-        expect(window.metric("Clicks")).not_to_have_text("0")
+        expect(window.metric("Page views")).not_to_have_text("0")
         expect(window.metric("Live now")).to_have_text("\N{EN DASH}")
         expect(window.page.get_by_text("It is not known right now until when")).to_be_visible()
         window.assert_sound()
@@ -62,7 +62,7 @@ def test_a_dead_clickhouse_is_reported_and_the_page_recovers_by_itself(browser: 
     with tab(browser, behind.url) as window:
         with behind.proxy.opened():
             window.open()
-            expect(window.metric("Clicks")).not_to_have_text("0")
+            expect(window.metric("Page views")).not_to_have_text("0")
         expect(window.page.get_by_text(CANNOT_READ)).to_be_visible()
         expect(window.page.get_by_role("combobox", name="Store")).to_have_value("Teahouse")
         window.turn_to("Live")

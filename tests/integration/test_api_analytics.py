@@ -17,8 +17,9 @@ import pytest
 
 from api.analytics.routes import ANALYTICS
 from connectors.clickhouse.client import ClickHouse
-from connectors.insights import Insights, Scope
+from connectors.insights import Conversion, Insights, Scope
 from connectors.insights.report import Analytics
+from marketplace.goals import FIRST_GOALS
 from marketplace.identity.roles import Permission
 from marketplace.rollups import GRAINS
 from ops.stack import Stack
@@ -102,6 +103,33 @@ def test_the_api_answers_what_the_query_layer_does(run: Run, clickhouse: ClickHo
             assert [row["visitors"] for row in breakdown["rows"]] == [row.numbers.visitors for row in rows]
 
     run(work)
+
+
+def test_the_goals_of_a_store_are_those_of_the_query_layer_by_every_dimension(run: Run, clickhouse: ClickHouse) -> None:
+    insights, zone = Insights(clickhouse), ZoneInfo(STORES["alpha"].timezone)
+
+    async def work(world: World) -> None:
+        reached = 0
+        for split in SPLITS:
+            found = await numbers(world, "alpha", "goals", params={"dimension": split, "limit": 3})
+            expected = insights.conversions(Scope("alpha", zone), FIRST_GOALS, split, 1_000)
+            assert found["more"] == any(len(rows) > 3 for rows in expected.values())
+            assert found["goals"] == [
+                {
+                    "goal": name,
+                    "rows": [{**without_goal(row), "rate": row.rate, "estimated": False} for row in rows[:3]],
+                }
+                for name, rows in expected.items()
+            ]
+            reached += sum(row.conversions for rows in expected.values() for row in rows)
+        assert reached > 100
+
+    run(work)
+
+
+def without_goal(row: Conversion) -> dict[str, Any]:
+    """A row as the answer has it, below the goal's name."""
+    return {name: value for name, value in asdict(row).items() if name != "goal"}
 
 
 def test_ranges_and_filters_are_those_of_the_query_layer(run: Run, clickhouse: ClickHouse) -> None:

@@ -231,6 +231,11 @@ def test_a_field_that_a_route_does_not_name_is_refused_and_nothing_is_written(ru
     run(work)
 
 
+def is_made_by_its_name(method: str, parameter: str) -> bool:
+    """Whether any name in the path is good, since it is the name of what is made."""
+    return (method, parameter) == ("PUT", "goal")
+
+
 @pytest.mark.parametrize(("method", "path"), IN_PATH)
 def test_an_id_in_the_path_is_looked_for_and_is_nothing_else(run: Run, method: str, path: str) -> None:
     async def work(world: World) -> None:
@@ -238,6 +243,8 @@ def test_an_id_in_the_path_is_looked_for_and_is_nothing_else(run: Run, method: s
         good = good_request(world, method, path)
         names = [part[1:-1] for part in path.split("/") if part.startswith("{")]
         for name in names:
+            if is_made_by_its_name(method, name):
+                continue
             places = [each for each in PLACES_IN_PATHS if each[2] == name]
             for value in share(BAD_IN_PATH, (method, path, name), places):
                 answer = await world.ask(
@@ -289,6 +296,8 @@ def test_an_id_of_another_store_is_answered_like_one_that_nobody_has(run: Run, m
                 continue  # an admin reaches every account
             if name == "shop" or (name == "product" and "{store}" not in path):
                 continue  # everybody reads every shop, and writes about its products
+            if is_made_by_its_name(method, name):
+                continue
             answers = [
                 await world.ask(
                     method,

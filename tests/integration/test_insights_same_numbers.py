@@ -19,6 +19,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Row, Scope
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
+from marketplace.goals import FIRST_GOALS
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack
@@ -84,6 +85,32 @@ def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: 
             assert json.loads(done.stdout)["rows"] == expected
             compared += len(expected)
     assert compared > 100
+
+
+def test_the_terminal_reports_the_goals_of_a_store_by_every_dimension(world: World) -> None:
+    app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone))
+    for split in SPLITS:
+        arguments = ["--store", "alpha", "--goals", "--dimension", split, "--json"]
+        done = CliRunner().invoke(app, ["report", *arguments], env=world.environment)
+        assert done.exit_code == 0, done.output
+        shown = {each["goal"]: each["rows"] for each in json.loads(done.stdout)["goals"]}
+        found = world.insights.conversions(scope, STORES["alpha"].goals, split, 1_000)
+        assert list(shown) == [goal.name for goal in FIRST_GOALS]
+        for name, rows in found.items():
+            assert [
+                (row["value"], row["conversions"], row["converted"], row["visitors"], row["rate"])
+                for row in shown[name]
+            ] == [(row.value, row.conversions, row.converted, row.visitors, row.rate) for row in rows]
+    table = CliRunner().invoke(app, ["report", "--store", "alpha", "--goals"], env=world.environment).stdout
+    (reached,) = world.insights.conversions(scope, FIRST_GOALS[:1])[FIRST_GOALS[0].name]
+    assert reached.conversions > 0
+    line = next(line for line in table.splitlines() if FIRST_GOALS[0].name in line)
+    assert line.split()[-4:] == [
+        f"{reached.conversions:,}",
+        f"{reached.converted:,}",
+        f"{reached.visitors:,}",
+        f"{reached.rate:.2%}",
+    ]
 
 
 def test_the_dashboard_shows_what_the_query_layer_answers(world: World) -> None:

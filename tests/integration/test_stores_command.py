@@ -9,17 +9,22 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 import pytest
 from pymongo import MongoClient
+from typer.testing import CliRunner
 
+from connectors.errors import Refused
 from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
 from connectors.mongo.stores import MongoStores
-from marketplace.stores import hash_write_key
+from marketplace.goals import InvalidGoal
+from marketplace.stores import InvalidStore, hash_write_key
+from ops.cli import expected_errors, make_app
 from ops.stack import Stack
 from runtime.ports import free_ports
 
@@ -54,6 +59,28 @@ def command(tmp_path: Path, mongo_url: str, database: str) -> Command:
 @pytest.fixture
 def stores(stack: Stack, tmp_path: Path) -> Command:
     return command(tmp_path, stack.urls.mongo, "marketplace")
+
+
+@dataclass
+class InProcess:
+    """The same in this process: to start one takes longer than the command."""
+
+    mongo_url: str
+    database: str
+
+    def __call__(self, *arguments: str) -> str:
+        """What a command prints; its refusal is raised."""
+        environment = {"MARKETPLACE_MONGO_URL": self.mongo_url, "MARKETPLACE_DATABASE": self.database}
+        done = CliRunner().invoke(make_app(["stores"]), ["stores", *arguments], env=environment)
+        if isinstance(done.exception, expected_errors()):
+            raise done.exception
+        assert done.exit_code == 0, done.output
+        return done.stdout
+
+
+@pytest.fixture
+def quickly(stack: Stack) -> InProcess:
+    return InProcess(stack.urls.mongo, "marketplace")
 
 
 @pytest.fixture
@@ -109,6 +136,61 @@ def test_a_url_that_mongos_client_does_not_take_is_one_clear_line(tmp_path: Path
     done = command(tmp_path, "mongodb://127.0.0.1:port", "marketplace")("list")
     assert (done.returncode, done.stderr.count("\n")) == (1, 1)
     assert "Mongo's URL cannot be used" in done.stderr
+
+
+def test_goals_are_listed_added_and_removed(quickly: InProcess) -> None:
+    slug = f"goals-{uuid.uuid4().hex[:8]}"
+    quickly("create", slug)
+    assert "Put into the cart" in quickly("goals", "list", slug)
+    properties = ("--property", "size=L", "--property", "eq=a=b")
+    added = quickly("goals", "add", slug, "Large", "--event", "add_to_cart", *properties)
+    assert f"report --store {slug} --goals" in added
+    with pytest.raises(InvalidStore, match="goal 'Large': there is one of that name already"):
+        quickly("goals", "add", slug, "Large", "--page", "/")
+    quickly("goals", "remove", slug, "Paid")
+    listed = json.loads(quickly("goals", "list", slug, "--json"))["goals"]
+    assert [goal["name"] for goal in listed] == ["Put into the cart", "Began a checkout", "Large"]
+    assert listed[-1]["properties"] == {"size": "L", "eq": "a=b"}
+    with pytest.raises(InvalidStore, match="has no goal 'Paid'"):
+        quickly("goals", "remove", slug, "Paid")
+
+
+def test_settings_are_changed_where_they_are_named_and_nowhere_else(quickly: InProcess) -> None:
+    slug = f"set-{uuid.uuid4().hex[:8]}"
+    quickly("create", slug, "--domain", "a.example", "--block", "192.0.2.0/24")
+    wanted = ("--title", " Mugs ", "--timezone", "Asia/Kathmandu", "--domain", "b.example")
+    assert json.loads(quickly("set", slug, *wanted, "--json")) == {
+        "store": slug, "title": "Mugs", "timezone": "Asia/Kathmandu", "domains": ["b.example"],
+        "blocked_networks": ["192.0.2.0/24"],
+    }  # fmt: skip
+    assert "blocked networks: none" in quickly("set", slug, "--block", "")
+    for wrong in (["--timezone", "Mars"], ["--domain", "https://x"], ["--block", "all"], ["--title", " "], []):
+        with pytest.raises(InvalidStore):
+            quickly("set", slug, *wrong)
+
+
+def test_a_store_is_deleted_after_a_yes_and_the_receipt_says_what_went(
+    stack: Stack, bare: tuple[MongoClient[dict[str, Any]], str]
+) -> None:
+    client, database = bare
+    stores = InProcess(stack.urls.mongo, database)
+    stores("create", "mugs", "--title", "Mugs")
+    client[database]["memberships"].insert_one({"_id": "mugs:ann", "store": "mugs", "user": "ann", "role": "owner"})
+    client[database]["api_keys"].insert_one({"_id": "k", "store": "mugs"})
+    with pytest.raises(Refused, match="give --yes"):
+        stores("delete", "mugs")
+    assert [store["slug"] for store in json.loads(stores("list", "--json"))["stores"]] == ["mugs"]
+    receipt = json.loads(stores("delete", "mugs", "--yes", "--json"))
+    assert receipt.pop("at")
+    assert receipt == {"slug": "mugs", "title": "Mugs", "members": 1, "invitations": 0, "api_keys": 1}
+    assert json.loads(stores("list", "--json")) == {"stores": []}
+    assert client[database]["stores"].find_one({"_id": "mugs"}) is not None
+
+
+@pytest.mark.parametrize("patterns", [[], ["--page", "/", "--event", "x"], ["--page", "thanks"]])
+def test_a_goal_that_is_not_clear_is_refused(patterns: list[str]) -> None:
+    with pytest.raises(InvalidGoal, match="goal 'G': "):
+        InProcess("mongodb://127.0.0.1:1/?directConnection=true", "none")("goals", "add", "shop", "G", *patterns)
 
 
 def test_an_import_key_is_made_rotated_and_taken_back(stack: Stack, stores: Command) -> None:

@@ -44,7 +44,8 @@ CATEGORY: Final = "6" * 32
 IMPORT: Final = "c" * 32
 NOBODYS_ID: Final = "0" * 32
 PATH_VALUES: Final = {
-    "store": "shop", "user": "tom", "invitation": INVITATION, "key": API_KEY, "tier": "premium", "session": "3" * 32,
+    "store": "shop", "user": "tom", "goal": "Paid", "invitation": INVITATION, "key": API_KEY, "tier": "premium",
+    "session": "3" * 32,
     "file": "start.js", "name": "invalid", "product": REVIEWED, "variant": VARIANT, "shop": "market",
     "slug": "red-mug", "review": REVIEW, "category": CATEGORY, "product_import": IMPORT, "provider": "sandbox",
     "order": order_id("ann"), "checkout": order_id("ann"),
@@ -90,6 +91,8 @@ _GOODS: Final = {"product": COUNTED_PRODUCT, "quantity": 1, "reason": "Delivery 
 GOOD_REQUESTS: Final[dict[tuple[str, str], GoodRequest]] = {
     ("POST", "/v1/stores"): GoodRequest({"title": "New shop"}),
     ("PATCH", "/v1/stores/{store}"): GoodRequest({"title": "New title"}, {"if-match": '"1"'}),
+    ("PUT", "/v1/stores/{store}/goals/{goal}"): GoodRequest({"kind": "page", "pattern": "/paid"}, {"if-match": '"1"'}),
+    ("DELETE", "/v1/stores/{store}/goals/{goal}"): GoodRequest(headers={"if-match": '"1"'}),
     ("PATCH", "/v1/stores/{store}/members/{user}"): GoodRequest({"role": "manager"}),
     ("POST", "/v1/stores/{store}/invitations"): GoodRequest({"email": "new@shop.example", "role": "analyst"}),
     ("POST", "/v1/stores/{store}/api-keys"): GoodRequest({"name": "Warehouse", "scopes": ["numbers:read"]}),

@@ -83,6 +83,8 @@ def test_properties_of_a_goal_must_all_be_there() -> None:
         ({"kind": "wish"}, "its kind is one of page, target, product, event"),
         ({"pattern": ""}, "a pattern has 1 to 512"),
         ({"pattern": "/" * 513}, "a pattern has 1 to 512"),
+        ({"name": "a/b"}, "a name has no slash"),
+        ({"name": ".."}, "a name has no slash"),
         ({"pattern": "checkout"}, "begins with / or"),
         ({"properties": (("a", "b"),)}, "only named events have properties"),
         ({"kind": "event", "properties": (("a", "b"), ("a", "c"))}, "each once"),

@@ -7,7 +7,7 @@ import signal
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from api.config import COLLECTOR_URL, PUBLIC_URL, SHOP_URL
+from api.config import PUBLIC_URL, SHOP_URL
 from api.config import TRUSTED_PROXIES as API_TRUSTED_PROXIES
 from ingest.config import TRUSTED_PROXIES as COLLECTOR_TRUSTED_PROXIES
 from ops.stack.components import Launch, ServiceSpec, joined
@@ -15,7 +15,7 @@ from ops.stack.ports import HOST, PortSpec
 from ops.stack.process_spec import ProcessSpec
 from ops.stack.proxy.files import CONFIGURATION, UPSTREAMS, ProxyPorts, public_url, write_folder
 from ops.stack.proxy.settings import ProxySettings
-from runtime.sections import DASHBOARD_NAMES
+from runtime.sections import COLLECTOR_URL, DASHBOARD_NAMES
 from runtime.settings import EnvReader
 
 

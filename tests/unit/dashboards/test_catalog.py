@@ -6,7 +6,8 @@ import pytest
 
 from connectors.insights import Breakdown, Numbers, Row
 from dashboards.screens.catalog import lines_of, needs_of
-from dashboards.ui.tables import drawn, to_csv
+from dashboards.ui.columns import drawn
+from dashboards.ui.table_csv import to_csv
 from marketplace.catalog.products import Availability, Image, Product, ProductState
 from tests.kits.products import product
 
@@ -57,6 +58,6 @@ def test_a_table_and_its_csv_show_titles_and_keep_what_the_pages_said() -> None:
     table = drawn("product", rows, "visitors", lambda value: titles.get(value, value))
     assert table["product"].to_pylist() == ["=Mug", "p2"]
     head, first, second, _ = to_csv(Breakdown("product", rows, more=False), titles).split("\r\n")
-    assert head.startswith('"product","title","visitors"')
+    assert head.startswith('\ufeff"product","title","visitors"')
     assert first.startswith('"p1","\'=Mug",')
     assert second.startswith('"p2","",')

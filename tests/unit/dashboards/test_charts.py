@@ -30,6 +30,13 @@ def test_the_settled_and_the_growing_part_of_a_line_meet_in_one_point() -> None:
     assert [row["growing"] for row in rows] == [None, None, 2, 3, 4]
 
 
+def test_no_axis_of_counts_runs_from_zero_to_zero() -> None:
+    assert charts.minutes([]).spec["encoding"]["y"]["scale"] == {"domain": {"unionWith": [0, 1]}}
+    for layer in charts.trend(points(3, 0, 1), "Visitors", "day", compare=True, days=3).spec["layer"]:
+        if "y" in layer["encoding"]:
+            assert layer["encoding"]["y"]["scale"] == {"domain": {"unionWith": [0, 1]}}
+
+
 def test_a_map_of_nothing_knows_its_columns() -> None:
     assert charts.world([], "Visitors", "country").rows.column_names == ["id", "name", "count", "text"]
 

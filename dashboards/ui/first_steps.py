@@ -1,0 +1,83 @@
+"""What a store sees of which no event has come yet: its snippet, and what to do with it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Final
+
+import streamlit as st
+
+from connectors.errors import Unavailable
+from dashboards.data import backend, current
+from dashboards.ui.header import plain
+from dashboards.ui.shell import Frame, current_frame
+from marketplace.identity.roles import Permission
+from marketplace.stores import Store
+from runtime.sections import COLLECTOR_URL
+from runtime.settings import EnvReader
+
+_NO_COLLECTOR: Final = "https://YOUR-COLLECTOR"
+
+
+def tag_of(store: Store, collector: str) -> str:
+    """The tag with which a store's pages send events.
+
+    Args:
+        store: The store.
+        collector: Where browsers reach the collector; empty where nobody has said it.
+    """
+    # Of a write key only the hash is kept; this key ends with it, and is worth as much.
+    return f'<script async src="{collector or _NO_COLLECTOR}/m.js" data-key="{store.storefront_key}"></script>'
+
+
+def after_first_event(page: Callable[[], None]) -> Callable[[], None]:
+    """The page, or what to do where nothing of the store was ever received: a page of zeros would explain nothing."""
+
+    def body() -> None:
+        frame = current_frame()
+        if frame.first_ever is None and not _is_anything_received(frame):
+            _show(frame)
+        else:
+            page()
+
+    return body
+
+
+def _is_anything_received(frame: Frame) -> bool:
+    """Whether it was, or nobody can say: each page says itself what cannot be read."""
+    try:
+        return backend.outcomes(replace(frame.everything, bots="exclude", filters=())).received > 0
+    except Unavailable:
+        return True
+
+
+def _show(frame: Frame) -> None:
+    with st.container(border=True, key="first-steps"):
+        st.subheader(f"We have not seen an event of {plain(frame.store.title)} yet")
+        viewer = current.viewer()
+        # Without any account it is this machine's own user who looks, and who may make keys by command.
+        if viewer.signed_in and not viewer.may(frame.store.slug, Permission.READ_KEYS):
+            st.markdown(
+                "An owner or a manager of the store sees here what to put into its pages. As soon as an event comes, "
+                "this page shows numbers: it looks by itself every few seconds."
+            )
+            return
+        collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
+        st.markdown("**1.** Put this into the `<head>` of every page of the shop:")
+        st.code(tag_of(frame.store, collector), language=None, wrap_lines=True)
+        st.caption(
+            "The key in it is public: it may write events of this store and read nothing. It ends when the store's "
+            "write key is replaced; then copy the tag again."
+            + ("" if collector else " Put the address of your collector in for YOUR-COLLECTOR.")
+        )
+        st.markdown(
+            "**2.** Open a page of the shop in a browser that does not ask not to be tracked (DNT, Global Privacy "
+            "Control): the snippet sends nothing of those that do."
+        )
+        st.markdown("**3.** Look here again: this page looks by itself every few seconds.")
+        st.caption(
+            "Nothing comes? The browser's console on the shop's page says why. Pages that this platform serves for the "
+            "store send their events without a tag."
+        )

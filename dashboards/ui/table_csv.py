@@ -1,0 +1,63 @@
+"""Tables for spreadsheets."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Mapping
+from typing import Final
+
+from connectors.insights import Breakdown, Numbers
+from dashboards.ui.columns import exit_rate, is_of_actions, is_of_exits
+from dashboards.ui.formats import country_names
+
+CSV_COLUMNS: Final = (
+    "visitors", "visitors_error", "sessions", "views", "actions", "refires", "bounces", "bounce_rate", "duration_ms",
+)  # fmt: skip
+_OF_EXITS: Final = ("sessions", "bounces", "bounce_rate", "duration_ms", "exit_rate")
+_OF_ACTIONS: Final = ("visitors", "visitors_error", "actions", "refires")
+BOM: Final = "\ufeff"
+"""Without it Excel reads UTF-8 as the code page of the machine."""
+
+
+def csv_columns(dimension: str) -> tuple[str, ...]:
+    """The numbers that mean something for the values of a dimension."""
+    if is_of_exits(dimension):
+        return _OF_EXITS
+    return _OF_ACTIONS if is_of_actions(dimension) else CSV_COLUMNS
+
+
+def to_csv(
+    breakdown: Breakdown, titles: Mapping[str, str] | None = None, views: Mapping[str, int] | None = None
+) -> str:
+    """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values with their names beside them.
+
+    Args:
+        breakdown: The rows.
+        titles: Of products, in a column of their own; None for no such column.
+        views: Page views by page, for exit rates.
+    """
+    out = io.StringIO()
+    dimension, columns = breakdown.dimension, csv_columns(breakdown.dimension)
+    names = country_names() if dimension == "country" else titles
+    heading = () if names is None else ("name" if dimension == "country" else "title",)
+    # Quoted, because spreadsheets differ in the character that ends a column.
+    writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
+    writer.writerow((dimension, *heading, *columns))
+    for row in breakdown.rows:
+        name = () if names is None else (_safe(names.get(row.value, "")),)
+        page_views = (views or {}).get(row.value)
+        writer.writerow((_safe(row.value), *name, *(_number(row.numbers, column, page_views) for column in columns)))
+    return BOM + out.getvalue()
+
+
+def _number(numbers: Numbers, column: str, page_views: int | None) -> float | int | str:
+    value = exit_rate(numbers, page_views) if column == "exit_rate" else getattr(numbers, column)
+    if value is None:
+        return ""
+    return round(value, 6) if column.endswith("_rate") else value
+
+
+def _safe(value: str) -> str:
+    # A spreadsheet runs what begins like a formula, and these values come from URLs that anybody can make up.
+    return f"'{value}" if value[:1] in ("=", "+", "-", "@", "\t", "\r", "\n") else value

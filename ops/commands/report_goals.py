@@ -1,0 +1,93 @@
+"""``marketplace report --goals``: how often a store's goals were reached."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+
+import typer
+from rich.table import Table
+from rich.text import Text
+
+from connectors.insights import Conversion, Scope
+from marketplace.stores import Store
+from ops.commands.tables import wide_console
+from ops.commands.texts import cell
+
+
+def print_goals(
+    store: Store, scope: Scope, dimension: str, found: Mapping[str, Sequence[Conversion]], *, as_json: bool
+) -> None:
+    """Print conversions by goal and value; the rate is visitors who reached it of all of the value.
+
+    Args:
+        store: Whose goals they are.
+        scope: What was asked.
+        dimension: What was split by.
+        found: By the goal's name.
+        as_json: Whether a program reads it.
+    """
+    if as_json:
+        typer.echo(json.dumps(_document(scope, dimension, found), indent=1))
+        return
+    if not found:
+        typer.echo(f"{store.slug} has no goals; 'marketplace stores goals add {store.slug} NAME ...' makes one.")
+        return
+    if not any(found.values()):
+        typer.echo(f"no visitors of {store.slug} in that range yet")
+        return
+    estimated = any(row.is_estimate for rows in found.values() for row in rows)
+    note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
+    table = Table(
+        title=f"{cell(store.title)} ({store.timezone})",
+        title_justify="left",
+        box=None,
+        caption=note,
+        caption_justify="left",
+    )
+    table.add_column("goal", overflow="fold")
+    if dimension != "all":
+        table.add_column(dimension, overflow="fold")
+    for heading in ("conversions", "visitors who did", "of visitors", "rate"):
+        table.add_column(heading, justify="right", no_wrap=True)
+    for name, rows in found.items():
+        for row in rows:
+            about = "~" if row.is_estimate else ""
+            value: list[Text] = [] if dimension == "all" else [cell(row.value or "(unknown)")]
+            table.add_row(
+                cell(name),
+                *value,
+                f"{row.conversions:,}",
+                f"{row.converted:,}",
+                f"{about}{row.visitors:,}",
+                "" if row.rate is None else f"{about}{row.rate:.2%}",
+            )
+    wide_console().print(table)
+
+
+def _document(scope: Scope, dimension: str, found: Mapping[str, Sequence[Conversion]]) -> dict[str, object]:
+    return {
+        "store": scope.store,
+        "timezone": scope.zone.key,
+        "bots": scope.bots,
+        "filters": [f"{name}:{value}" for name, value in scope.filters],
+        "attribution": scope.attribution,
+        "dimension": dimension,
+        "goals": [
+            {
+                "goal": name,
+                "rows": [
+                    {
+                        "value": row.value,
+                        "conversions": row.conversions,
+                        "converted": row.converted,
+                        "visitors": row.visitors,
+                        "rate": row.rate,
+                        "estimated": row.is_estimate,
+                    }
+                    for row in rows
+                ],
+            }
+            for name, rows in found.items()
+        ],
+    }

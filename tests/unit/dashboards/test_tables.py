@@ -1,0 +1,61 @@
+"""Tables and their CSV: each dimension has the numbers that mean something for it."""
+
+from __future__ import annotations
+
+import csv
+import io
+
+import pytest
+
+from connectors.insights import Breakdown, Numbers, Row
+from dashboards.ui.columns import column_config, drawn, order_of
+from dashboards.ui.table_csv import BOM, to_csv
+
+TEA = Row(None, "/tea", Numbers(views=40, actions=3, visitors=20, sessions=10, bounces=4, duration_ms=5_000))
+
+
+def lines_of(text: str) -> list[dict[str, str]]:
+    assert text.startswith(BOM)
+    return list(csv.DictReader(io.StringIO(text.removeprefix(BOM), newline="")))
+
+
+@pytest.mark.parametrize(
+    ("dimension", "shown"),
+    [
+        ("page", ["page", "visitors", "share", "sessions", "views", "actions", "bounced", "length"]),
+        ("exit_page", ["exit_page", "sessions", "share", "exit_rate", "bounced", "length"]),
+        ("target", ["target", "actions", "share", "visitors"]),
+        ("event", ["event", "actions", "share", "visitors"]),
+    ],
+)
+def test_a_table_has_no_column_that_would_be_empty_by_nature(dimension: str, shown: list[str]) -> None:
+    assert drawn(dimension, [TEA], order_of(dimension, "visitors")).column_names == shown
+
+
+def test_the_exit_rate_is_exits_of_the_views_of_the_page_and_empty_where_these_are_not_known() -> None:
+    other = Row(None, "/pots", Numbers(sessions=1))
+    table = drawn("exit_page", [TEA, other], "sessions", views={"/tea": 40})
+    assert table["exit_rate"].to_pylist() == [25.0, None]
+    first, second = lines_of(to_csv(Breakdown("exit_page", (TEA, other), more=False), views={"/tea": 40}))
+    assert (first["sessions"], first["exit_rate"], second["exit_rate"]) == ("10", "0.25", "")
+    assert "views" not in first
+
+
+def test_a_row_is_compared_with_the_same_value_of_the_period_before() -> None:
+    fresh = Row(None, "/new", Numbers(visitors=5))
+    table = drawn("page", [TEA, fresh], "visitors", before={"/tea": Numbers(visitors=16), "/gone": Numbers(visitors=9)})
+    assert table["change"].to_pylist() == [25.0, None]
+    assert "change" not in drawn("page", [TEA], "visitors").column_names
+
+
+@pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Sessions")])
+def test_sessions_that_began_or_ended_there_say_so(dimension: str, title: str) -> None:
+    assert column_config(dimension)["sessions"]["label"] == title
+
+
+def test_a_csv_has_the_names_of_countries_beside_their_codes_and_rates() -> None:
+    swiss = Row(None, "CH", Numbers(views=4, visitors=3, sessions=3, bounces=1))
+    unknown = Row(None, "", Numbers(views=1, visitors=1))
+    first, second = lines_of(to_csv(Breakdown("country", (swiss, unknown), more=False)))
+    assert (first["country"], first["name"], first["bounce_rate"]) == ("CH", "Switzerland", "0.333333")
+    assert (second["country"], second["name"], second["bounce_rate"]) == ("", "", "")
