@@ -111,7 +111,7 @@ def visits(events: int, hours: int) -> Callable[[], int]:
 
 def sessions(events: int, hours: int) -> Callable[[], int]:
     """Sessions of nine events."""
-    random, structure = np.random.default_rng(1), Sessions(_FAMILIES, 0)
+    random, structure = np.random.default_rng(1), Sessions(_FAMILIES, 0, [0])
     for first in range(0, events, _BATCH):
         visitor, when = _activity(random, first, events, hours)
         none = np.zeros(len(visitor), np.int64)

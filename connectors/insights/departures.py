@@ -12,8 +12,10 @@ are looked for in the events themselves.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from functools import cache
 from typing import Final
+from zoneinfo import ZoneInfo
 
 from connectors.insights.facts import sessions_among
 from connectors.insights.keys import WEEKHOUR, bucket_key, time_range
@@ -23,6 +25,7 @@ from marketplace.rollups import DIMENSIONS
 
 _OF_VISITS: Final = frozenset(d.name for d in DIMENSIONS if d.scope == "visit")
 _HOUR: Final = timedelta(hours=1)
+_YEARS: Final = range(2000, 2100)
 
 
 def who_left(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
@@ -47,7 +50,7 @@ def has_whole_hours(scope: Scope, bucket: str) -> bool:
     if not all(moment is None or _offset(scope, moment) == timedelta(0) for moment in scope.bounds()):
         return False
     # Where clocks change by half an hour, so long is an hour of theirs once a year.
-    return bucket not in ("hour", WEEKHOUR) or not _changes_by_parts(scope)
+    return bucket not in ("hour", WEEKHOUR) or not _changes_by_parts(scope.zone)
 
 
 def _offset(scope: Scope, moment: datetime) -> timedelta:
@@ -56,19 +59,18 @@ def _offset(scope: Scope, moment: datetime) -> timedelta:
     return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
 
-def _changes_by_parts(scope: Scope) -> bool:
-    since, until = scope.bounds()
-    first = since or datetime(2000, 1, 1, tzinfo=UTC)
-    months = range(first.year * 12, (until or datetime.now(UTC)).year * 12 + 12)
-    offsets = {datetime(month // 12, month % 12 + 1, 1, tzinfo=scope.zone).utcoffset() for month in months}
-    return len({offset % _HOUR for offset in offsets if offset is not None}) > 1
+@cache
+def _changes_by_parts(zone: ZoneInfo) -> bool:
+    """Whether its clocks ever stood apart by less than whole hours; looked for at the first of each month."""
+    moments = (datetime(year, month, 1, tzinfo=zone).utcoffset() for year in _YEARS for month in range(1, 13))
+    return len({offset % _HOUR for offset in moments if offset is not None}) > 1
 
 
 def _session_rows(
     scope: Scope, bucket: str, splits: Sequence[str], database: str, among: str
 ) -> tuple[str, dict[str, object]]:
     """Sessions as (k, split, answer, visitor), once for each split and each hour that they touch."""
-    visits = sessions_among(scope, database, among)
+    visits = sessions_among(scope, splits, database, among)
     hour = bucket_key("hour", "started_at", scope.zone)
     covered = f"intDiv(toUnixTimestamp(ended_at) - toUnixTimestamp({hour}), 3600)"
     moments = (

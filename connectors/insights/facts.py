@@ -6,7 +6,7 @@ what was retracted cancel out.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Final
@@ -65,8 +65,9 @@ def events_relation(
     conditions, filtered = _filters(scope, columns, "event")
     parameters |= filtered
     if visited:
-        visits = _standing_sessions(scope, database, since, until)
-        names = ", ".join(f"{name} AS visit_{name}" for name in (*ENTRY_COLUMNS, EXIT_COLUMN))
+        kept = _session_columns(asked)
+        visits = _standing_sessions(scope, database, since, until, kept)
+        names = ", ".join(f"{name} AS visit_{name}" for name in kept)
         same = " AND ".join(f"f.{name} = s.{name}" for name in _IDENTITY)
         relation = (
             f"(SELECT f.*, s.* EXCEPT ({', '.join(_IDENTITY)}) FROM "
@@ -88,7 +89,7 @@ def sessions_relation(scope: Scope, database: str) -> Relation | None:
     conditions, filtered = _filters(scope, columns, "session")
     table = f"{database}.{SESSIONS.name}"
     if scope.attribution != "visit":
-        table = _standing_sessions(scope, database, since, until)
+        table = _standing_sessions(scope, database, since, until, (*ENTRY_COLUMNS, EXIT_COLUMN))
     return Relation(
         table,
         f"store = {{store:String}} AND {BOTS[scope.bots]}{time_range('started_at', since, until)}{conditions}",
@@ -97,18 +98,26 @@ def sessions_relation(scope: Scope, database: str) -> Relation | None:
     )
 
 
-def sessions_among(scope: Scope, database: str, visitors: str) -> Relation:
+def sessions_among(scope: Scope, dimensions: Iterable[str], database: str, visitors: str) -> Relation:
     """Sessions of some visitors that overlap a scope, as they stand.
 
     Args:
         scope: The store, time and filters, which are by values of visits.
+        dimensions: Whose values are asked for.
         database: Where the tables are.
         visitors: A query that gives their ids.
     """
     columns = {d.name: _of_session(d) for d in DIMENSIONS}
     conditions, filtered = _filters(scope, columns, "session")
-    standing = _standing_sessions(scope, database, *scope.quarters(), among=visitors)
+    kept = _session_columns({*dimensions, *(name for name, _ in scope.filters)})
+    standing = _standing_sessions(scope, database, *scope.quarters(), kept, among=visitors)
     return Relation(standing, f"1{conditions}", {"store": scope.store, **filtered}, columns)
+
+
+def _session_columns(dimensions: Iterable[str]) -> tuple[str, ...]:
+    """Columns of sessions that the values of visits are in."""
+    asked = (_BY_NAME[name] for name in dimensions)
+    return tuple(sorted({d.session_column for d in asked if d.scope != "event" and d.session_column is not None}))
 
 
 def _of_event(dimension: Dimension) -> str:
@@ -132,14 +141,25 @@ def _filters(scope: Scope, columns: dict[str, str], kind: str) -> tuple[str, dic
 
 
 def _standing_sessions(
-    scope: Scope, database: str, since: datetime | None, until: datetime | None, among: str = ""
+    scope: Scope,
+    database: str,
+    since: datetime | None,
+    until: datetime | None,
+    columns: Sequence[str],
+    among: str = "",
 ) -> str:
-    """A relation of the sessions that overlap a range, as they stand; attributed as the scope says."""
-    kept = ", ".join(("store", *_IDENTITY, "started_at", "ended_at", "views", "actions", *ENTRY_COLUMNS, EXIT_COLUMN))
+    """A relation of the sessions that overlap a range, as they stand; attributed as the scope says.
+
+    Only the columns that are asked for are kept: sessions are many, and their signs cancel out whatever is left off.
+    """
+    attributed = scope.attribution != "visit" and not set(columns).isdisjoint(_OF_REFERRAL)
+    named = (*columns, *_OF_REFERRAL) if attributed else columns
+    own = ("store", *_IDENTITY, "started_at", "ended_at", "views", "actions")
+    kept = ", ".join(dict.fromkeys((*own, *named)))
     first = since
-    attributed = scope.attribution != "visit"
     if attributed and since is not None:
-        first = since - ATTRIBUTION_WINDOW
+        # The window is counted from where a visit began, and one that overlaps the range may have begun long before.
+        first = since - 2 * ATTRIBUTION_WINDOW
     range_ = (f" AND ended_at >= {moment_of(first)}" if first is not None else "") + time_range(
         "started_at", None, until
     )

@@ -63,6 +63,10 @@ class _Answer:
         """From a row of it."""
         return cls(row[0], str(row[1]), str(row[2]), Numbers.of(row[3:10]), bool(row[11]))
 
+    def less(self, gone: int) -> _Answer:
+        """The same without some of its visitors."""
+        return replace(self, numbers=self.numbers.less(gone))
+
 
 class Insights:
     """Queries of one store's numbers.
@@ -198,7 +202,7 @@ class Insights:
     def targets(self, scope: Scope, limit: int = 100) -> list[Target]:
         """What was clicked, the most often first: links without a target of their own are left out.
 
-        It reads single clicks; filters apply to the click itself.
+        It reads single events.
         """
         return [Target(str(row[0]), "", int(row[1]), int(row[2])) for row in self._clicked(scope, "''", limit)]
 
@@ -301,7 +305,8 @@ class Insights:
         for split in splits:
             check_split(split)
         inner, parameters = source(scope, bucket, splits, self._clickhouse.database)
-        bound = f" SETTINGS max_rows_to_read = {self._max_rows}" if needs_facts(scope, splits) else ""
+        limit = f" SETTINGS max_rows_to_read = {self._max_rows}"
+        bound = limit if needs_facts(scope, splits) else ""
         sets = "GROUPING SETS ((k, split, answer), ())" if totals else "k, split, answer"
         whole = "grouping(k)" if totals else "0"
         grouped = f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}) GROUP BY {sets} {_ANY}"
@@ -313,12 +318,14 @@ class Insights:
         # Who is among the largest shows once those who left are not counted.
         gone, named = who_left(scope, bucket, splits, self._clickhouse.database)
         rows = self._rows(
-            "SELECT k, split, answer, views, actions, refires, seen - gone AS visitors, sessions, bounces, lengths, "
-            f"moved, whole FROM (SELECT * EXCEPT (visitors), visitors AS seen FROM ({grouped})) AS g "
-            f"LEFT JOIN ({gone}) AS l USING (k, split, answer) {end}",
+            "SELECT k, split, answer, views, actions, refires, "
+            "toInt64(seen) - toInt64(gone) AS visitors, sessions, bounces, lengths, "
+            f"moved, whole, gone FROM (SELECT * EXCEPT (visitors), visitors AS seen FROM ({grouped})) AS g "
+            f"LEFT JOIN ({gone}) AS l USING (k, split, answer) {end}"
+            + ("" if has_whole_hours(scope, bucket) else limit),
             {**parameters, **named},
         )
-        return [_Answer.of(row) for row in rows]
+        return [_Answer.of((*row[:6], int(row[6]) + int(row[12]), *row[7:])).less(int(row[12])) for row in rows]
 
     def _without_who_left(
         self, scope: Scope, bucket: str, splits: Sequence[str], answers: list[_Answer]
@@ -330,10 +337,7 @@ class Insights:
             sum(of_all.values()) if answer.whole else left.get((answer.key, answer.split, answer.answer), 0)
             for answer in answers
         ]
-        return [
-            replace(answer, numbers=replace(answer.numbers, visitors=answer.numbers.visitors - gone))
-            for answer, gone in zip(answers, less, strict=True)
-        ]
+        return [answer.less(gone) for answer, gone in zip(answers, less, strict=True)]
 
     def _who_left(self, scope: Scope, bucket: str, splits: Sequence[str]) -> dict[tuple[Any, str, str], int]:
         query, parameters = who_left(scope, bucket, splits, self._clickhouse.database)

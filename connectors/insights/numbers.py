@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date, datetime
 from typing import Any
 
@@ -42,6 +42,15 @@ class Numbers:
         """0 where ``visitors`` is exact, else one standard error of the estimate, in visitors."""
         return 0.0 if self.visitors <= VISITORS_EXACT_UP_TO else round(self.visitors * VISITORS_RELATIVE_ERROR, 1)
 
+    def less(self, gone: int) -> Numbers:
+        """The same without some visitors who are in the set that was counted and belong to it no more."""
+        left = replace(self, visitors=max(0, self.visitors - gone))
+        if not self.visitors_error:
+            return left
+        found = _Lessened(**vars(left))
+        object.__setattr__(found, "counted", self.visitors)
+        return found
+
     @property
     def bounce_rate(self) -> float | None:
         """Bounces per session, 0 to 1; None without sessions."""
@@ -56,6 +65,17 @@ class Numbers:
     def views_per_session(self) -> float | None:
         """Page views per session; None without sessions."""
         return self.views / self.sessions if self.sessions > 0 else None
+
+
+class _Lessened(Numbers):
+    """Numbers whose visitors are an estimate, less those who left: as far off as the estimate."""
+
+    counted: int = 0
+
+    @property
+    def visitors_error(self) -> float:
+        """One standard error of what was counted, in visitors."""
+        return round(self.counted * VISITORS_RELATIVE_ERROR, 1)
 
 
 @dataclass(frozen=True)

@@ -25,7 +25,7 @@ MAX_ROWS: Final = 50_000_000
 """Rows of facts that one query may read: a second or two of one server."""
 
 _STORED: Final = frozenset(d.name for d in DIMENSIONS if d.stored)
-_OF_VISITS: Final = frozenset(d.name for d in DIMENSIONS if d.scope == "visit")
+_OF_REFERRAL: Final = frozenset(d.name for d in DIMENSIONS if d.scope == "visit" and d.column != "page")
 _OF_EVENTS: Final = tuple(d.name for d in DIMENSIONS if d.scope != "exit")
 _OF_SESSIONS: Final = tuple(d.name for d in DIMENSIONS if d.column is None or d.session_column is not None)
 
@@ -35,7 +35,7 @@ def needs_facts(scope: Scope, splits: Sequence[str]) -> bool:
     named = {name for name, _ in scope.filters}
     if not named | set(splits) <= _STORED or any(name in SPARSE and value == "" for name, value in scope.filters):
         return True
-    if scope.attribution != "visit" and not (named | set(splits)).isdisjoint(_OF_VISITS):
+    if scope.attribution != "visit" and not (named | set(splits)).isdisjoint(_OF_REFERRAL):
         return True
     return len(named) > 1 or (len(named) == 1 and not set(splits) <= {"all"} | named)
 

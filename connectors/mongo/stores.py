@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
 from collections.abc import Collection as Several
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any, Final, Protocol
 
 import msgspec
@@ -20,6 +22,8 @@ from connectors.twin import Twin
 from marketplace.collections import STORES
 from marketplace.stores import InvalidStore, Store
 
+log = logging.getLogger(__name__)
+
 _EDIT_ATTEMPTS: Final = 20
 VERSION: Final = "version"
 """The field that goes up with each edit."""
@@ -28,6 +32,11 @@ LENIENT: Final = CodecOptions[dict[str, Any]](
     unicode_decode_error_handler="replace", datetime_conversion=DatetimeConversion.DATETIME_AUTO
 )
 """By default, a text or date that BSON cannot represent would fail the whole result and not only its document."""
+
+SHAPING: Final = frozenset(
+    {"payment_hosts", "ignored_referrers", "source_rules", "trailing_slash", "page_case", "goals"}
+)
+"""Fields that shape reports, and without which events are counted all the same."""
 
 Change = Callable[[Store], Mapping[str, Any]]
 """From a store as it is to the fields that are to change, by their names in :class:`Store`; run again where another
@@ -319,17 +328,39 @@ def _edited(document: Mapping[str, Any], change: Change) -> tuple[int, dict[str,
     unknown = fields.keys() - fields_of(before).keys()
     if unknown:
         raise InvalidStore(f"store {before.slug}: {', '.join(sorted(unknown))} cannot be edited")
-    after = from_document({**document, **fields})
+    after = _read_strictly({**document, **fields_of(before), **fields})
     return version, {name: value for name, value in fields_of(after).items() if name in fields}, after
 
 
 def from_document(document: Mapping[str, Any]) -> Store:
     """The store of a document; raises ``InvalidStore`` if it is not valid."""
+    try:
+        return _read_strictly(document)
+    except InvalidStore:
+        pass
+    # What only shapes reports must not keep a store's events from being counted: it is left out, and said so.
+    sound = {name: value for name, value in document.items() if name not in SHAPING}
+    store = _read_strictly(sound)
+    for name in sorted(SHAPING & document.keys()):
+        try:
+            store = _read_strictly({**sound, name: document[name]})
+            sound[name] = document[name]
+        except InvalidStore as error:
+            _say_once(f"{error}; {name} is left out until it is set again")
+    return store
+
+
+def _read_strictly(document: Mapping[str, Any]) -> Store:
     slug = document.get("_id")
     try:
         return msgspec.convert({**document, "slug": slug}, Store)
     except msgspec.ValidationError as error:
         raise InvalidStore(f"store {slug}: {error}") from error
+
+
+@lru_cache(maxsize=1_000)
+def _say_once(problem: str) -> None:
+    log.warning("%s", problem)
 
 
 def listing_of(documents: Iterable[Mapping[str, Any]]) -> StoreListing:

@@ -88,7 +88,7 @@ class PartitionProcessor:
         self._page_store, self._page_bytes = pages, page_bytes
         self._pages = Pages(pages, partition, page_bytes)
         self._encoders = encoding.encoders
-        self._sessions = Sessions(len(self._encoders), encoding.page)
+        self._sessions = Sessions(len(self._encoders), encoding.page, encoding.of_visits)
         encoding.hold(self._sessions)
         self._store_days = encoding.store_days
         self._known: Mapping[str, Store] = {}

@@ -38,6 +38,7 @@ from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, 
 from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
 from marketplace.dead_letters import DeadLetter
 from marketplace.dead_letters import headers as dead_letter_headers
+from marketplace.enrichments.kept_links import kept_referrer, kept_url
 from marketplace.enrichments.referral_links import is_internal
 from marketplace.enrichments.store_rules import read_rules
 from marketplace.masking import line_hash, mask_addresses
@@ -288,8 +289,8 @@ class LogImport:
             occurred_at_ms=request.occurred_at_ms,
             ip=truncate_ip(client),
             user_agent=clip_user_agent(request.user_agent),
-            url=page_url(request.target, request.host or self._selection.host)[:MAX_URL_CHARS],
-            referrer=request.referrer[:MAX_URL_CHARS],
+            url=kept_url(page_url(request.target, request.host or self._selection.host)[:MAX_URL_CHARS]),
+            referrer=kept_referrer(request.referrer[:MAX_URL_CHARS]),
             automated=automated,
         )
         partition = partition_for(click, self._partitions)

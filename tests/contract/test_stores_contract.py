@@ -12,7 +12,15 @@ import pytest
 
 from connectors.mongo.client import connect
 from connectors.mongo.store_directory import find_by_import_key, find_by_write_key
-from connectors.mongo.stores import MemoryStores, MongoStores, StoreConflict, StoreRepository, StoresUnavailable
+from connectors.mongo.stores import (
+    MemoryStores,
+    MongoStores,
+    StoreConflict,
+    StoreRepository,
+    StoresUnavailable,
+    from_document,
+    to_document,
+)
 from marketplace.collections import STORES
 from marketplace.enrichments.store_rules import SourceRule
 from marketplace.goals import FIRST_GOALS, Goal
@@ -86,8 +94,6 @@ BAD_DOCUMENTS = {
     "title is bytes": document(title=b"x"),
     "a network is none": document(blocked_networks=["everybody"]),
     "a network is a number": document(blocked_networks=[5]),
-    "a goal has no pattern": document(goals=[{"name": "Paid", "kind": "page"}]),
-    "two goals have one name": document(goals=[{"name": "Paid", "kind": "page", "pattern": "/"}] * 2),
     "honour_opt_out is a text": document(honour_opt_out="yes"),
     "the id is no slug": document(_id="Not A Slug"),
     "the id is a number": document(_id=7),
@@ -319,3 +325,30 @@ def test_a_storefronts_key_finds_its_store_and_ends_with_the_write_key(book: Sto
     after = book.get("shop")
     assert after is not None
     assert find_by_write_key(book, after.storefront_key) == after
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("goals", [{"name": "", "kind": "page", "pattern": "/"}]),
+        ("goals", "all of them"),
+        ("payment_hosts", ["https://pay.example/"]),
+        ("source_rules", [{"match": "host"}]),
+        ("page_case", "upper"),
+    ],
+)
+def test_what_only_shapes_reports_does_not_keep_a_store_from_being_counted(field: str, value: Any) -> None:
+    store = Store("shop", "Shop", "UTC", (), "0" * 64, "1" * 64)
+    document = {**to_document(store), field: value}
+    assert from_document(document) == store
+    with pytest.raises(InvalidStore):
+        from_document({**document, "timezone": "Mars/Olympus"})
+
+
+def test_an_edit_that_is_not_valid_is_refused_and_one_of_something_else_is_not(drawer: Drawer) -> None:
+    drawer.book.upsert_store(SHOP)
+    with pytest.raises(InvalidStore, match="goal"):
+        drawer.book.edit(SHOP.slug, lambda _: {"goals": [{"name": "", "kind": "page", "pattern": "/"}]})
+    edited = drawer.book.edit(SHOP.slug, lambda _: {"title": "Another"})
+    assert edited is not None
+    assert edited.goals == FIRST_GOALS

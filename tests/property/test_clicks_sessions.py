@@ -61,7 +61,7 @@ def test_any_order_and_any_batches_give_the_same_sessions(
     points: list[tuple[int, int, int]], sizes: list[int], seed: int
 ) -> None:
     shuffled = random.Random(seed).sample(points, len(points))
-    sessions, start, turn = Sessions(1, 0), 0, 0
+    sessions, start, turn = Sessions(1, 0, [0]), 0, 0
     while start < len(shuffled):
         size = sizes[turn % len(sizes)]
         sessions.apply(sessions.merge(rows_of(shuffled[start : start + size])))
@@ -72,7 +72,7 @@ def test_any_order_and_any_batches_give_the_same_sessions(
 @examples(100)
 @given(points=POINTS, at=st.integers(0, 25))
 def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tuple[int, int, int]], at: int) -> None:
-    sessions = Sessions(1, 0)
+    sessions = Sessions(1, 0, [0])
     table: list[tuple[int, ...]] = []
     for part in (points[:at], points[at:]):
         if part:
@@ -87,7 +87,7 @@ def test_retractions_and_additions_lead_from_what_was_to_what_is(points: list[tu
 @examples(100)
 @given(points=POINTS, at=st.integers(0, 25))
 def test_what_a_merge_says_of_beginnings_is_where_sessions_begin(points: list[tuple[int, int, int]], at: int) -> None:
-    sessions = Sessions(1, 0)
+    sessions = Sessions(1, 0, [0])
     for until in (at, len(points)):
         part = points[min(at, len(points) - 1) if until > at else 0 : until]
         if not part:
@@ -118,7 +118,7 @@ def test_what_a_merge_says_of_beginnings_is_where_sessions_begin(points: list[tu
 
 
 def test_a_merge_that_is_not_applied_changes_nothing() -> None:
-    sessions = Sessions(1, 0)
+    sessions = Sessions(1, 0, [0])
     sessions.apply(sessions.merge(rows_of([(1, 0, 0), (2, 0, SESSION_GAP_MS)])))
     before = as_set(sessions.rows)
     sessions.merge(rows_of([(1, 0, 1)]))
@@ -126,7 +126,7 @@ def test_a_merge_that_is_not_applied_changes_nothing() -> None:
 
 
 def test_of_events_at_one_moment_the_last_to_arrive_ends_the_session() -> None:
-    sessions = Sessions(1, 0)
+    sessions = Sessions(1, 0, [0])
     rows = rows_of([(1, 0, 5), (1, 0, 5), (1, 0, 0)])
     rows = replace(rows, exit=np.array([7, 8, 9], dtype=np.int32))
     sessions.apply(sessions.merge(rows))
@@ -177,7 +177,7 @@ def test_sessions_read_back_beside_newer_ones_in_memory_change_nothing(
     points: list[tuple[int, int, int]], known: int
 ) -> None:
     stored, _ = merge(rows_of(points[: max(1, known)]))
-    sessions = Sessions(1, 0)
+    sessions = Sessions(1, 0, [0])
     sessions.apply(sessions.merge(rows_of(points)))
     sessions.adopt(stored)
     assert as_set(sessions.rows) == by_hand(points)

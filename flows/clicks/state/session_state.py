@@ -6,7 +6,7 @@ however many others are open.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -93,10 +93,11 @@ class Sessions:
     Args:
         encoders: How many codes an entry has.
         page: Which of the encoders is that of pages, and of exits.
+        of_visits: Those whose values an event takes from its session; with other ones a session does not move.
     """
 
-    def __init__(self, encoders: int, page: int) -> None:
-        self._none, self._page = SessionRows.empty(encoders), page
+    def __init__(self, encoders: int, page: int, of_visits: Sequence[int]) -> None:
+        self._none, self._page, self._of_visits = SessionRows.empty(encoders), page, list(of_visits)
         self._runs: list[_Run] = []
 
     def __len__(self) -> int:
@@ -124,7 +125,7 @@ class Sessions:
         wanted[of_events] = True
         changed = wanted[of_before]
         retracted, entry = before.take(changed), joined.entry[of_before[changed]]
-        moved = (retracted.entry != entry).any(axis=1)
+        moved = (retracted.entry[:, self._of_visits] != entry[:, self._of_visits]).any(axis=1)
         return Merge(retracted, joined.take(wanted), joined.entry[of_events], moved, entry[moved], taken, joined)
 
     def apply(self, merged: Merge) -> None:

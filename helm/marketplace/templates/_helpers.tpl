@@ -270,7 +270,7 @@ spec:
 
 {{/* A quantity of Kubernetes as a plain number. */}}
 {{- define "marketplace.quantity" -}}
-{{- $text := toString . }}
-{{- $factors := dict "" 1.0 "m" 0.001 "K" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
+{{- $text := kindIs "float64" . | ternary (printf "%f" (float64 .)) (toString .) }}
+{{- $factors := dict "" 1.0 "m" 0.001 "k" 1e3 "M" 1e6 "G" 1e9 "T" 1e12 "Ki" 1024.0 "Mi" 1048576.0 "Gi" 1073741824.0 "Ti" 1099511627776.0 }}
 {{- mulf (float64 (regexFind "^[0-9.]+" $text)) (get $factors (regexFind "[A-Za-z]+$" $text)) }}
 {{- end }}
