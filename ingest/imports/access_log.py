@@ -55,6 +55,8 @@ _SEND_SECONDS: Final = 30.0
 _KEY_CHARS: Final = 16
 _MAX_NAME_CHARS: Final = 512
 _EXAMPLE_BYTES: Final = 120
+_MASKED_BYTES: Final = 4_096
+"""Of a line that is shown: masked before it is cut, as half of an address would not be known for one."""
 
 
 @dataclass
@@ -258,7 +260,7 @@ class LogImport:
         counted = reason if reason in self.reasons or len(self.reasons) < _MAX_REASONS else "other reasons"
         self.reasons[counted] += 1
         if counted not in self.examples:
-            beginning = mask_addresses(line.content[:_EXAMPLE_BYTES]).decode("utf-8", "replace")
+            beginning = mask_addresses(line.content[:_MASKED_BYTES])[:_EXAMPLE_BYTES].decode("utf-8", "replace")
             self.examples[counted] = f"{file_name}, line {line.number:,}: {beginning}"
         if self._letters_left > 0:
             self._letters_left -= 1

@@ -19,12 +19,14 @@ from marketplace.access_logs.nginx_format import InvalidFormat, NginxFormat
 from marketplace.access_logs.recognition import FORMATS, Factory, Reading, recognise
 from marketplace.access_logs.requests import LineFormat, LoggedRequest, plain_text
 from marketplace.hosts import canonical_host
+from marketplace.masking import mask_addresses
 from marketplace.networks import Network, parse_networks
 from marketplace.stores import Store, checked_zone
 from ops.commands.log_progress import LogFile
 from ops.commands.texts import printable
 
 _MAX_EXAMPLE_CHARS = 160
+_MAX_MASKED_BYTES = 4_096
 _NO_PROXY = "none"
 _FOUND_HOSTS = 5
 
@@ -248,4 +250,5 @@ def _no_log(name: str, reading: Reading, format: str | None) -> str:
 
 
 def _example(line: bytes) -> str:
-    return printable(plain_text(line[:_MAX_EXAMPLE_CHARS]))
+    # Masked before it is cut: half of an address would not be known for one.
+    return printable(plain_text(mask_addresses(line[:_MAX_MASKED_BYTES]))[:_MAX_EXAMPLE_CHARS])
