@@ -110,17 +110,17 @@ def test_while_mongo_is_unavailable_clicks_are_counted_and_read_models_come_late
     with flow(settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, settings.database)
         shop.send(5)
-        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5], 60, "the first clicks in Mongo")
+        watch_until(runner, lambda: [d["views"] for d in stats.of("alpha")] == [5], 60, "the first clicks in Mongo")
         proxy.cut()
         shop.send(5)
         watch_until(runner, lambda: shop.accounted() == 10, 30, "counting without Mongo")
         shop.send(5, at=NOON + 86_400_000, partition=1)
         watch_until(runner, lambda: shop.accounted() == 15, 30, "counting of another day without Mongo")
-        assert [day["clicks"] for day in stats.of("alpha")] == [5]
+        assert [day["views"] for day in stats.of("alpha")] == [5]
         behind = "store_stats is behind, counting goes on"
         watch_until(runner, lambda: behind in log_of(settings), 30, "the word that Mongo lacks something")
         proxy.open()
-        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5, 10], 30, "both days in Mongo")
+        watch_until(runner, lambda: [d["views"] for d in stats.of("alpha")] == [5, 10], 30, "both days in Mongo")
         assert runner.restarts == 0
 
 
@@ -137,7 +137,7 @@ def test_what_mongo_missed_is_made_up_for_by_the_next_start(shop: Shop, proxy: T
             watch_until(runner, lambda: shop.accounted() == 6, 30, "counting without Mongo")
         assert stats.of("alpha") == []
         with flow(shop.settings) as runner:
-            watch_until(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [5], 30, "the day in Mongo")
+            watch_until(runner, lambda: [day["views"] for day in stats.of("alpha")] == [5], 30, "the day in Mongo")
 
 
 @LONG
@@ -167,7 +167,7 @@ def test_a_visit_that_goes_on_after_midnight_changes_the_read_model_of_the_day_b
         watch_until(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [1], 60, "the bounce")
         shop.send(1, at=before_midnight + 120_000, visitor=visitor)
         watch_until(runner, lambda: [d["bounces"] for d in stats.of("alpha")] == [0, 0], 30, "no bounce any more")
-        assert [(d["day"], d["sessions"], d["clicks"]) for d in stats.of("alpha")] == [
+        assert [(d["day"], d["sessions"], d["views"]) for d in stats.of("alpha")] == [
             ("2025-03-12", 0, 1),
             ("2025-03-11", 1, 1),
         ]
@@ -252,14 +252,14 @@ def test_tables_made_again_from_a_shorter_log_replace_the_read_models_of_before(
     shop.send(5)
     with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, shop.settings.database)
-        watch_until(runner, lambda: [d["clicks"] for d in stats.of("alpha")] == [5], 60, "the clicks in Mongo")
+        watch_until(runner, lambda: [d["views"] for d in stats.of("alpha")] == [5], 60, "the clicks in Mongo")
     delete_records(shop.settings.urls.kafka, 0, before=2)
     database = shop.settings.database
     ClickHouse(shop.settings.urls.clickhouse, database).command(f"DROP DATABASE {database}")
     ensure_provisioned(shop.settings)
     with flow(shop.settings) as runner, connect(shop.settings.urls.mongo) as client:
         stats = StoreStats(client, shop.settings.database)
-        watch_until(runner, lambda: [day["clicks"] for day in stats.of("alpha")] == [3], 60, "the clicks that are left")
+        watch_until(runner, lambda: [day["views"] for day in stats.of("alpha")] == [3], 60, "the clicks that are left")
 
 
 @LONG

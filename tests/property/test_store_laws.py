@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any
 
 from hypothesis import given
@@ -11,7 +11,7 @@ from connectors.mongo.stores import MemoryStores
 from marketplace.stores import Store
 from tests.kits.collector import SHOP
 
-KNOWN = set(asdict(SHOP)) | {"_id", "version"}
+KNOWN = {field.name for field in fields(Store)} | {"_id", "version"}
 JSON = st.recursive(st.none() | st.booleans() | st.integers() | st.text(), lambda inner: st.lists(inner, max_size=3))
 UNKNOWN = st.dictionaries(st.text(min_size=1).filter(lambda name: name not in KNOWN), JSON, max_size=4)
 CHANGES: st.SearchStrategy[dict[str, Any]] = st.fixed_dictionaries(
@@ -35,7 +35,7 @@ def test_edits_change_what_they_name_and_nothing_else(
     book = MemoryStores()
     book.create_store(SHOP)
     book.documents["shop"] = {**book.documents["shop"], **unknown}
-    expected = dict(asdict(SHOP))
+    expected = {field.name: getattr(SHOP, field.name) for field in fields(Store)}
     for change in changes:
         edited = book.edit("shop", lambda _, change=change: change)  # type: ignore[misc]  # mypy infers no type for a default
         expected |= change
