@@ -109,7 +109,8 @@ def sessions_among(scope: Scope, dimensions: Iterable[str], database: str, visit
     """
     columns = {d.name: _of_session(d) for d in DIMENSIONS}
     conditions, filtered = _filters(scope, columns, "session")
-    kept = _session_columns({*dimensions, *(name for name, _ in scope.filters)})
+    filtered_by = (_BY_NAME[name].session_column for name, _ in scope.filters)
+    kept = tuple(dict.fromkeys((*_session_columns(dimensions), *(name for name in filtered_by if name is not None))))
     standing = _standing_sessions(scope, database, *scope.quarters(), kept, among=visitors)
     return Relation(standing, f"1{conditions}", {"store": scope.store, **filtered}, columns)
 
