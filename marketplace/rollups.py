@@ -79,6 +79,12 @@ DIMENSIONS: Final[tuple[Dimension, ...]] = (
 STORED: Final = tuple(d for d in DIMENSIONS if d.stored)
 """The dimensions of rollups."""
 
+OF_VISITS: Final = tuple(d for d in DIMENSIONS if d.scope == "visit")
+"""Those whose value an event takes from the one that began its visit."""
+
+OF_REFERRAL: Final = tuple(d for d in OF_VISITS if d.column != "page")
+"""Those of them that say who sent the visit, and that attribution can give to another one."""
+
 SPARSE: Final = frozenset({"product", "campaign", "target", "event", "bot_kind"})
 """Dimensions in which an empty value means "none": such events are left out, not counted as unknown."""
 

@@ -25,7 +25,7 @@ from bench.contender import Task
 from bench.contenders.facts import COLUMNS
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
-from marketplace.rollups import SPARSE, STORED
+from marketplace.rollups import OF_VISITS, SPARSE, STORED
 from marketplace.stores import Store
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
@@ -37,7 +37,7 @@ _PLAIN: Final = {
     "visitor": "UInt64",
     "is_bot": "UInt8",
 }
-_OF_VISITS: Final = tuple(dict.fromkeys(d.column for d in STORED if d.scope == "visit" and d.column is not None))
+_OF_VISITS: Final = tuple(dict.fromkeys(d.column for d in OF_VISITS if d.column is not None))
 
 
 def run(task: Task) -> None:

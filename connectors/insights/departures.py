@@ -21,9 +21,9 @@ from connectors.insights.facts import sessions_among
 from connectors.insights.keys import WEEKHOUR, bucket_key, time_range
 from connectors.insights.scope import Scope
 from connectors.insights.sources import event_rows, pairs_of, stored_rows
-from marketplace.rollups import DIMENSIONS
+from marketplace.rollups import OF_VISITS
 
-_OF_VISITS: Final = frozenset(d.name for d in DIMENSIONS if d.scope == "visit")
+_OF_VISITS: Final = frozenset(d.name for d in OF_VISITS)
 _HOUR: Final = timedelta(hours=1)
 _YEARS: Final = range(2000, 2100)
 

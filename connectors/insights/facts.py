@@ -14,16 +14,14 @@ from typing import Final
 from connectors.insights.keys import moment_of, time_range
 from connectors.insights.scope import BOTS, Scope
 from marketplace.enrichments.referral_channels import UNATTRIBUTED
-from marketplace.rollups import DIMENSIONS, Dimension
+from marketplace.rollups import DIMENSIONS, OF_REFERRAL, Dimension
 from marketplace.tables import CLICKS, ENTRY_COLUMNS, EXIT_COLUMN, SESSIONS
 
 ATTRIBUTION_WINDOW: Final = timedelta(days=30)
 """How long before a direct visit another one of the same visitor may lie to be named as what brought it."""
 
 _BY_NAME: Final = {d.name: d for d in DIMENSIONS}
-_OF_REFERRAL: Final = tuple(
-    d.column for d in DIMENSIONS if d.scope == "visit" and d.column is not None and d.column != "page"
-)
+_OF_REFERRAL: Final = tuple(d.column for d in OF_REFERRAL if d.column is not None)
 _IDENTITY: Final = ("source_partition", "visitor", "is_bot")
 
 

@@ -190,10 +190,13 @@ class Insights:
 
     def latest(self, scope: Scope, now: datetime, limit: int = 20, minutes: int = 30) -> list[LiveEvent]:
         """The newest events of the last minutes, newest first, without anything that identifies the visitor."""
-        events = self._events(scope, now - timedelta(minutes=minutes))
+        scope.check()
+        since = now - timedelta(minutes=minutes)
+        events = events_relation(scope, ("source",), self._clickhouse.database, since, None)
         query = (
-            "SELECT occurred_at, type, page, product, target, name, country, city, device, source "
-            f"FROM {events.relation} WHERE {events.conditions} AND outcome != '{REFIRE.name}' "
+            "SELECT occurred_at, type, page, product, target, name, country, city, device, "
+            f"{events.columns['source']} FROM {events.relation} "
+            f"WHERE {events.conditions} AND outcome != '{REFIRE.name}' "
             f"ORDER BY occurred_at DESC, source_partition, source_offset DESC LIMIT {int(limit)}"
         )
         rows = self._rows(query, events.parameters)

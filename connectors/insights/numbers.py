@@ -198,7 +198,7 @@ class LiveMinute:
 
 @dataclass(frozen=True)
 class LiveEvent:
-    """One recent event, without anything that identifies the visitor."""
+    """One recent event, without anything that identifies the visitor; ``source`` is that of its visit."""
 
     at: datetime
     type: str

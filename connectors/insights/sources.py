@@ -18,14 +18,14 @@ from connectors.insights.facts import events_relation, sessions_relation
 from connectors.insights.keys import bucket_key, day_key, time_range
 from connectors.insights.scope import BOTS, Scope
 from marketplace.clicks.outcomes import REFIRE
-from marketplace.rollups import DIMENSIONS, SPARSE
+from marketplace.rollups import DIMENSIONS, OF_REFERRAL, SPARSE
 from marketplace.tables import ROLLUPS, VISITOR_STATE
 
 MAX_ROWS: Final = 50_000_000
 """Rows of facts that one query may read: a second or two of one server."""
 
 _STORED: Final = frozenset(d.name for d in DIMENSIONS if d.stored)
-_OF_REFERRAL: Final = frozenset(d.name for d in DIMENSIONS if d.scope == "visit" and d.column != "page")
+_OF_REFERRAL: Final = frozenset(d.name for d in OF_REFERRAL)
 _OF_EVENTS: Final = tuple(d.name for d in DIMENSIONS if d.scope != "exit")
 _OF_SESSIONS: Final = tuple(d.name for d in DIMENSIONS if d.column is None or d.session_column is not None)
 

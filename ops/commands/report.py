@@ -29,7 +29,7 @@ from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.report_goals import print_goals
-from ops.commands.tables import wide_console
+from ops.commands.tables import numbers_table, wide_console
 from ops.commands.texts import cell
 from ops.context import load_settings
 from runtime.sections import Settings
@@ -144,15 +144,7 @@ def report(
 
 
 def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: dict[str, str]) -> Table:
-    estimated = any(row.visitors_error for row in rows)
-    note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
-    table = Table(
-        title=f"{cell(store.title)} ({store.timezone})",
-        title_justify="left",
-        box=None,
-        caption=note,
-        caption_justify="left",
-    )
+    table = numbers_table(store.title, store.timezone, estimated=any(row.visitors_error for row in rows))
     table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
         table.add_column(dimension, overflow="fold")

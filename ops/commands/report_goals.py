@@ -6,12 +6,11 @@ import json
 from collections.abc import Mapping, Sequence
 
 import typer
-from rich.table import Table
 from rich.text import Text
 
 from connectors.insights import Conversion, Scope
 from marketplace.stores import Store
-from ops.commands.tables import wide_console
+from ops.commands.tables import numbers_table, wide_console
 from ops.commands.texts import cell
 
 
@@ -36,14 +35,8 @@ def print_goals(
     if not any(found.values()):
         typer.echo(f"no visitors of {store.slug} in that range yet")
         return
-    estimated = any(row.is_estimate for rows in found.values() for row in rows)
-    note = "~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None
-    table = Table(
-        title=f"{cell(store.title)} ({store.timezone})",
-        title_justify="left",
-        box=None,
-        caption=note,
-        caption_justify="left",
+    table = numbers_table(
+        store.title, store.timezone, estimated=any(row.is_estimate for rows in found.values() for row in rows)
     )
     table.add_column("goal", overflow="fold")
     if dimension != "all":

@@ -52,3 +52,20 @@ def print_table(
 def wide_console() -> Console:
     """A console for a table of another kind, which is not cut where it goes to a file or a pipe."""
     return Console(width=None if sys.stdout.isatty() else _WIDE_CHARS)
+
+
+def numbers_table(title: str, timezone: str, *, estimated: bool) -> Table:
+    """An empty table of a store's numbers.
+
+    Args:
+        title: The store's name for people.
+        timezone: In which its days are counted.
+        estimated: Whether there are numbers in it that are no exact ones.
+    """
+    return Table(
+        title=f"{cell(title)} ({timezone})",
+        title_justify="left",
+        box=None,
+        caption="~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None,
+        caption_justify="left",
+    )

@@ -20,7 +20,7 @@ from flows.clicks.model.columns import Columns
 from flows.clicks.model.encoded_column import EncodedColumn
 from marketplace.clicks import bots
 from marketplace.enrichments.registry import Lookups
-from marketplace.rollups import STORED
+from marketplace.rollups import OF_VISITS
 from marketplace.stores import Store
 
 DEFAULT_BYTES: Final = 256 << 20
@@ -62,7 +62,7 @@ class EncodingContext:
         self._store_rules = Dictionary()
         self.encoders = make_encoders({**self.dictionaries, "store_rules": self._store_rules}, lookups())
         self.page = next(at for at, encoder in enumerate(self.encoders) if encoder.name == "page")
-        named = {dimension.column for dimension in STORED if dimension.scope == "visit"}
+        named = {dimension.column for dimension in OF_VISITS}
         self.of_visits = [at for at, encoder in enumerate(self.encoders) if not named.isdisjoint(encoder.columns)]
         self.rules = MemoizedRules(self.dictionaries, agents)
         self.store_days = Calendar()
