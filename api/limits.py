@@ -2,8 +2,11 @@
 
 A request takes as many tokens as its route costs from the bucket of its caller: of the account, or of the address where
 nobody is signed in. Attempts to sign in, and whatever sends a mail, take one more token from a bucket of the account
-that is meant and one of the address, both small. A mail takes one more from a bucket of its kind and of where it goes,
-because anybody can have mails sent to strangers; of its kind, so that nobody is kept from getting another one.
+that is meant and one of the address, both small. Who does sign in gets these two back, so that they count what failed:
+who signs in often is kept from nothing, and an attacker with an account of his own gains nothing.
+
+A mail takes one more from a bucket of its kind and of where it goes, because anybody can have mails sent to strangers;
+of its kind, so that nobody is kept from getting another one.
 
 Who asks often is granted some tokens at once: see :mod:`marketplace.token_leases`. Attempts never are.
 
@@ -17,6 +20,7 @@ import asyncio
 import math
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from hashlib import blake2b
 from typing import Final, Protocol
@@ -54,6 +58,13 @@ class Buckets(Protocol):
         self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
     ) -> Taken:
         """Take tokens, all or none, and some more for later; give back those that were not needed.
+
+        Raises:
+            Unavailable: Nobody answers.
+        """
+
+    async def give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        """Put tokens back that were taken for nothing.
 
         Raises:
             Unavailable: Nobody answers.
@@ -136,16 +147,23 @@ class Limiter:
         Raises:
             Problem: There were too many, for this account or from this address.
         """
-        # Names of accounts are kept by nobody who reads Redis.
-        name = blake2b(account.encode(), digest_size=16).hexdigest()
-        for key, policy in (
-            (f"attempt:address:{address}", ATTEMPTS_OF_ADDRESS),
-            (f"attempt:{name}", ATTEMPTS_OF_ACCOUNT),
-            *(() if mail is None else ((f"mail:{mail.value}:{name}", MAILS_TO_ADDRESS),)),
-        ):
+        mails = () if mail is None else ((f"mail:{mail.value}:{_hidden(account)}", MAILS_TO_ADDRESS),)
+        for key, policy in (*_buckets_of_attempt(account, address), *mails):
             taken = await self._take(key, policy, 1.0)
             if not taken.granted:
                 raise _refusal(taken, {})
+
+    async def succeeded(self, account: str, address: str) -> None:
+        """Give the tokens of an attempt back: whoever made it is who they said they are.
+
+        Without an answer of Redis they are not given back there: the limit is no wider for it.
+
+        Args:
+            account: As for :meth:`attempt`.
+            address: As for :meth:`attempt`.
+        """
+        for key, policy in _buckets_of_attempt(account, address):
+            await self._give_back(key, policy, 1.0)
 
     @property
     def degraded(self) -> bool:
@@ -177,14 +195,37 @@ class Limiter:
                     del self._asking[name]
         return self._take_here(name, policy, cost)
 
-    def _take_here(self, name: str, policy: BucketPolicy, cost: float) -> Taken:
+    async def _give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        if not self._breaker.open:
+            with suppress(Unavailable, TimeoutError):
+                async with asyncio.timeout(_REDIS_SECONDS):
+                    await self._shared.give_back(name, policy, tokens)
+        own, buckets = self._here(policy)
+        buckets.give_back(name, min(tokens, own.burst), self._monotonic())
+
+    def _here(self, policy: BucketPolicy) -> tuple[BucketPolicy, TokenBuckets]:
         own = BucketPolicy(policy.rate_per_second * _LOCAL_SHARE, max(policy.burst * _LOCAL_SHARE, 1.0))
-        buckets = self._local.setdefault(own, TokenBuckets(own, max_buckets=_KEPT))
+        return own, self._local.setdefault(own, TokenBuckets(own, max_buckets=_KEPT))
+
+    def _take_here(self, name: str, policy: BucketPolicy, cost: float) -> Taken:
+        own, buckets = self._here(policy)
         now = self._monotonic()
         wait = buckets.take(name, min(cost, own.burst), now)
         left = own.burst - buckets.wait(name, own.burst, now) * own.rate_per_second
         full = math.ceil((own.burst - left) / own.rate_per_second)
         return Taken(wait == 0.0, left, math.ceil(wait), full)
+
+
+def _buckets_of_attempt(account: str, address: str) -> tuple[tuple[str, BucketPolicy], ...]:
+    return (
+        (f"attempt:address:{address}", ATTEMPTS_OF_ADDRESS),
+        (f"attempt:{_hidden(account)}", ATTEMPTS_OF_ACCOUNT),
+    )
+
+
+def _hidden(account: str) -> str:
+    """Names of accounts are kept by nobody who reads Redis."""
+    return blake2b(account.encode(), digest_size=16).hexdigest()
 
 
 def _refusal(taken: Taken, headers: dict[str, str]) -> Problem:

@@ -67,6 +67,19 @@ class TokenBuckets:
             self._buckets.popitem(last=False)
         return 0.0 if granted else (needed - tokens) / policy.rate_per_second
 
+    def give_back(self, name: str, tokens: float, now: float) -> None:
+        """Put tokens back that were taken for nothing; a bucket never holds more than its burst.
+
+        Args:
+            name: The bucket's name.
+            tokens: At most as many as were taken.
+            now: Seconds of a monotonic clock.
+        """
+        if name in self._buckets:
+            level, since = self._buckets[name]
+            level = min(self._policy.burst, level + max(0.0, now - since) * self._policy.rate_per_second)
+            self._buckets[name] = min(self._policy.burst, level + tokens), max(now, since)
+
     def wait(self, name: str, cost: float, now: float) -> float:
         """What :meth:`take` would return, with nothing taken."""
         policy = self._policy

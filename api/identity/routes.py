@@ -130,7 +130,10 @@ async def sign_in(request: Request, body: Credentials) -> Tokens:
     """Sign in."""
     await attempt(request, body.email)
     client = request.headers.get("user-agent", "")[:_MAX_CLIENT_CHARS]
-    return _tokens(await _service(request).sign_in(body.email, body.password, client, network_of(request)))
+    signed_in = await _service(request).sign_in(body.email, body.password, client, network_of(request))
+    limiter: Limiter = request.app.state.limiter
+    await limiter.succeeded(email_key(body.email), address_of(request))
+    return _tokens(signed_in)
 
 
 @IDENTITY.add("POST", "/sessions/refresh", demand=Demand.NOTHING, cost=2, example=_TOKENS,

@@ -91,6 +91,17 @@ class RedisTokenBuckets:
         """
         if not 0 < cost <= policy.burst or policy.rate_per_second <= 0:
             raise ValueError(f"{cost:g} tokens can never be taken from {policy}")
+        return await self._ask(name, policy, cost, ahead, back)
+
+    async def give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        """Put tokens back that were taken for nothing; a bucket never holds more than its burst.
+
+        Raises:
+            Unavailable: Redis does not answer; they may be back.
+        """
+        await self._ask(name, policy, 0.0, 0.0, tokens)
+
+    async def _ask(self, name: str, policy: BucketPolicy, cost: float, ahead: float, back: float) -> Taken:
         call: Awaitable[Any] = self._take(
             keys=[f"{self._prefix}:{name}"], args=[policy.rate_per_second, policy.burst, cost, ahead, back]
         )

@@ -174,6 +174,8 @@ def test_the_buckets_that_other_tests_use_answer_as_redis_does(
             ours = await twin.take(name, policy, cost, ahead, back)
             assert (real.granted, real.ahead) == (ours.granted, ours.ahead)
             assert real.left == pytest.approx(ours.left, abs=1e-4)
+            await buckets.give_back(name, policy, back)
+            await twin.give_back(name, policy, back)
 
     run(stack.urls.redis, work)
 

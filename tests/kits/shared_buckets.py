@@ -19,6 +19,9 @@ class SharedBuckets:
         self.available, self.hangs = True, False
         self.asked = 0
 
+    async def give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        await self.take(name, policy, 0.0, back=tokens)
+
     async def take(
         self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
     ) -> Taken:

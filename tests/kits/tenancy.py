@@ -104,6 +104,9 @@ class Buckets:
     def __init__(self) -> None:
         self.taken: list[tuple[str, BucketPolicy]] = []
 
+    async def give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        pass
+
     async def take(
         self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
     ) -> Taken:

@@ -67,6 +67,9 @@ class Identities:
 class Unlimited:
     """Buckets that are always full."""
 
+    async def give_back(self, name: str, policy: BucketPolicy, tokens: float) -> None:
+        pass
+
     async def take(
         self, name: str, policy: BucketPolicy, cost: float = 1.0, ahead: float = 0.0, back: float = 0.0
     ) -> Taken:

@@ -89,6 +89,31 @@ def test_attempts_are_counted_for_the_account_whoever_makes_them_and_for_the_add
     asyncio.run(work())
 
 
+@pytest.mark.parametrize("fault", ["none", "refuses"])
+def test_an_attempt_that_succeeds_is_not_counted_and_pays_for_none_that_failed(
+    limiter: Limiter, shared: SharedBuckets, fault: str
+) -> None:
+    shared.available = fault == "none"
+
+    async def signs_in() -> None:
+        await limiter.attempt("ann@x.example", "203.0.113.1")
+        await limiter.succeeded("ann@x.example", "203.0.113.1")
+
+    async def guesses() -> None:
+        await signs_in()
+        await limiter.attempt("bob@x.example", "203.0.113.1")
+
+    async def work() -> None:
+        assert (await granted(signs_in, 200))[0] == 200
+        share = 1.0 if shared.available else 0.5
+        assert (await granted(guesses))[0] == ATTEMPTS_OF_ACCOUNT.burst * share
+        others = iter(f"user{number}@x.example" for number in range(200))
+        rest = (ATTEMPTS_OF_ADDRESS.burst - ATTEMPTS_OF_ACCOUNT.burst) * share
+        assert rest - 1 <= (await granted(lambda: limiter.attempt(next(others), "203.0.113.1")))[0] <= rest
+
+    asyncio.run(work())
+
+
 def test_nobody_can_have_many_mails_sent_to_a_stranger_and_mails_of_another_kind_are_sent_still(
     limiter: Limiter, clock: Clock
 ) -> None:

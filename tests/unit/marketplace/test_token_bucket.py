@@ -39,6 +39,17 @@ def test_a_cost_above_the_burst_passes_once_and_is_owed() -> None:
     assert buckets.take("a", 1, now=0.0) == pytest.approx(2.1)
 
 
+def test_tokens_that_are_given_back_fill_a_bucket_and_no_more() -> None:
+    buckets = TokenBuckets(BucketPolicy(rate_per_second=1, burst=3))
+    buckets.take("a", 3, now=0.0)
+
+    buckets.give_back("a", 1, now=0.0)
+    assert buckets.take("a", 2, now=0.0) == 1.0
+    buckets.give_back("a", 9, now=0.5)
+    assert buckets.take("a", 4, now=0.5) == 0.0
+    assert buckets.take("a", 1, now=0.5) == 2.0
+
+
 def test_a_clock_that_goes_back_gives_nothing() -> None:
     buckets = TokenBuckets(BucketPolicy(rate_per_second=1, burst=1))
     buckets.take("a", 1, now=100.0)
