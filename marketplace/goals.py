@@ -32,6 +32,12 @@ _MAX_PATTERN_CHARS: Final = {
     "product": MAX_PRODUCT_CHARS,
     "event": MAX_NAME_CHARS,
 }
+_TYPES: Final[Mapping[GoalKind, tuple[str, ...]]] = {
+    "page": ("view",),
+    "target": ("click",),
+    "product": ("click", "event"),
+    "event": ("event",),
+}
 _WILD: Final = re.compile(r"(\*+)")
 
 
@@ -117,6 +123,16 @@ def _escaped(text: str) -> str:
     return "".join(char if char.isalnum() else f"\\x{{{ord(char):x}}}" for char in text)
 
 
+def types_of(kind: GoalKind) -> tuple[str, ...]:
+    """The types of events that can reach a goal of a kind."""
+    return _TYPES[kind]
+
+
+def column_of(kind: GoalKind) -> str:
+    """What of an event a goal's pattern is compared with."""
+    return "name" if kind == "event" else kind
+
+
 def is_reached(goal: Goal, event: Mapping[str, str], properties: Mapping[str, str]) -> bool:
     """Whether an event that is no re-fire reaches a goal.
 
@@ -125,11 +141,9 @@ def is_reached(goal: Goal, event: Mapping[str, str], properties: Mapping[str, st
         event: Its ``type``, ``page``, ``target``, ``product`` and ``name``.
         properties: Its properties.
     """
-    kinds = {"page": ("view",), "target": ("click",), "product": ("click", "event"), "event": ("event",)}
-    if event["type"] not in kinds[goal.kind]:
+    if event["type"] not in types_of(goal.kind):
         return False
-    text = event["name" if goal.kind == "event" else goal.kind]
-    fits = _fits(goal.pattern, text)
+    fits = _fits(goal.pattern, event[column_of(goal.kind)])
     return fits and all(properties.get(name) == value for name, value in goal.properties)
 
 

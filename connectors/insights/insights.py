@@ -243,11 +243,8 @@ class Insights:
         check_split(split)
         if split == "exit_page" or not goals:
             return {goal.name: [] for goal in goals}
-        query, parameters = conversion_rows(scope, goals, split, self._clickhouse.database)
-        rows = self._rows(
-            f"{query} ORDER BY visitors DESC, answer LIMIT {int(limit)} SETTINGS max_rows_to_read = {self._max_rows}",
-            parameters,
-        )
+        query, parameters = conversion_rows(scope, goals, split, self._clickhouse.database, limit)
+        rows = self._rows(f"{query} SETTINGS max_rows_to_read = {self._max_rows}", parameters)
         return {
             goal.name: [
                 Conversion(goal.name, str(row[0]), int(row[2 + 2 * at]), int(row[3 + 2 * at]), int(row[1]))
