@@ -1,7 +1,7 @@
 """``python -m bench.claims.goaccess``: hits and visitors of each day by GoAccess and by ``marketplace report``.
 
 Three logs of invented visitors in three formats, or those that are named (``--log access.log=COMBINED``, with the name
-that GoAccess has for its format), are read by both. Hits are page views and refires together; every request is imported, and
+that x are page views and refires together; every request is imported, and
 GoAccess is asked to count visitors of whom all requests failed. Ends with 1 if a day differs.
 
 It needs GoAccess (Debian's package) and starts a stack of its own.
@@ -22,8 +22,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
-
-from bench.claims.numbers import say
 
 _AGENTS: Final = (
     "Mozilla/5.0 (X11; Linux x86_64; rv:145.0) Gecko/20100101 Firefox/145.0",
@@ -131,8 +129,13 @@ class Stack:
         return {row["bucket"].replace("-", ""): row for row in rows}
 
 
+def _say(text: str) -> None:
+    sys.stdout.write(text + "\n")
+    sys.stdout.flush()
+
+
 def _compare(stack: Stack, logs: list[tuple[Path, str]]) -> bool:
-    say("| log | day | GoAccess hits | views + refires | GoAccess visitors | visitors |\n|---|---|---|---|---|---|")
+    _say("| log | day | GoAccess hits | views + refires | GoAccess visitors | visitors |\n|---|---|---|---|---|---|")
     equal = True
     for at, (log, form) in enumerate(logs):
         theirs, ours = by_goaccess(log, form), stack.report(log, f"compare-{at}")
@@ -140,7 +143,7 @@ def _compare(stack: Stack, logs: list[tuple[Path, str]]) -> bool:
             hits, visitors = theirs.get(day, (0, 0))
             row = ours.get(day, {"views": 0, "refires": 0, "visitors": 0})
             name = form if day == min(theirs) else ""
-            say(
+            _say(
                 f"| {name} | {datetime.strptime(day, '%Y%m%d').replace(tzinfo=UTC):%d %B %Y} | {hits:,} "
                 f"| {row['views']:,} + {row['refires']:,} | {visitors:,} | {row['visitors']:,} |"
             )
@@ -174,7 +177,7 @@ def main() -> None:
             equal = _compare(stack, logs)
         finally:
             stack.command("down")
-    say("all days are equal" if equal else "DAYS DIFFER")
+    _say("all days are equal" if equal else "DAYS DIFFER")
     sys.exit(0 if equal else 1)
 
 
