@@ -178,7 +178,7 @@ def test_settings_are_changed_where_they_are_named_and_nowhere_else(quickly: InP
     }  # fmt: skip
     assert "source rules: referrer:partner.example=partner/affiliate, utm_source:a=b=c" in quickly("show", slug)
     assert "blocked networks: none" in quickly("set", slug, "--block", "")
-    wrongs = (
+    wrongs: tuple[list[str], ...] = (
         ["--timezone", "Mars"], ["--domain", "https://x"], ["--block", "all"], ["--title", " "], [],
         ["--payment-host", "b.example"], ["--source-rule", "partner"], ["--source-rule", "page:/x=y"],
         ["--ignored-referrer", "pay.example"],
