@@ -19,6 +19,11 @@ _TARGETS: Final = ("add-to-cart", "gallery-next", "size-guide", "wishlist", "rev
 _NAMED: Final = 0.12
 """Of what people click, so much is sent as a named event of the shop's own instead."""
 
+_BEGINNING: Final = 0.6
+"""The same on the page of the checkout."""
+
+_OF_PRODUCTS: Final = ("add_to_cart", "add_to_cart", "share", "search")
+_OF_PAGES: Final = ("search", "newsletter")
 _SEARCHES: Final = ("gift", "sale", "refill", "size m", "vegan", "tracking")
 _PAGES: Final = (
     "/",
@@ -210,19 +215,18 @@ class Visitors:
 
 def _named_or_click(click: dict[str, Any]) -> dict[str, Any]:
     """A click as it is, or a named event in its place: its id decides, so that all other traffic stays the same."""
-    chance, which = int(click["event_id"][:8], 16) / 0x1_0000_0000, int(click["event_id"][8:16], 16)
-    if chance >= _NAMED:
+    chance, draw = int(click["event_id"][:8], 16) / 0x1_0000_0000, int(click["event_id"][8:16], 16)
+    at_checkout = click["url"].partition("?")[0].endswith("/checkout")
+    if chance >= (_BEGINNING if at_checkout else _NAMED):
         return click
-    product = "product" in click
-    name = (
-        ("add_to_cart", "add_to_cart", "share", "search")[which % 4] if product else ("search", "newsletter")[which % 2]
-    )
-    size = which // 4
+    names = _OF_PRODUCTS if "product" in click else _OF_PAGES
+    name, size = "begin_checkout" if at_checkout else names[draw % len(names)], draw // len(names)
     properties: dict[str, Any] = {
         "add_to_cart": {"quantity": 1 + size % 3, "gift": size % 5 == 0},
-        "share": {"by": ("mail", "whatsapp", "link")[size % 3]},
-        "search": {"for": _SEARCHES[size % len(_SEARCHES)], "found": size % 40},
+        "begin_checkout": {"lines": 1 + size % 4},
         "newsletter": {"place": ("footer", "popup")[size % 2]},
+        "search": {"for": _SEARCHES[size % len(_SEARCHES)], "found": size % 40},
+        "share": {"by": ("mail", "whatsapp", "link")[size % 3]},
     }[name]
     event = {**click, "type": "event", "name": name, "properties": properties}
     del event["target"]

@@ -124,12 +124,14 @@ def test_a_small_share_of_the_traffic_are_named_events_that_reach_goals() -> Non
     people = [fact for fact in expected.facts if fact.outcome == "counted"]
     named = [fact for fact in people if fact.type == "event"]
     assert 0.01 < len(named) / len(people) < 0.08
-    assert {fact.columns["name"] for fact in named} == {"add_to_cart", "search", "share", "newsletter"}
+    assert {fact.columns["name"] for fact in named} == {
+        "add_to_cart", "begin_checkout", "newsletter", "search", "share",
+    }  # fmt: skip
     assert all(fact.properties for fact in named)
     goals = store_of(SHOPS[0], SHOPS[0].name, 1).goals
     events = [({**fact.columns, "type": fact.type}, fact.properties) for fact in named if fact.store == SHOPS[0].name]
     reached = {goal.name for goal in goals if any(is_reached(goal, *event) for event in events)}
-    assert reached == {"Put into the cart", LETTER.name}
+    assert reached == {"Put into the cart", "Began a checkout", LETTER.name}
 
 
 def test_ordinary_visits_never_lie_in_the_future() -> None:
