@@ -105,8 +105,8 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
         title=body.title,
         slug=body.slug or None,
         timezone=body.timezone,
-        domains=tuple(body.domains),
-        blocked_networks=tuple(body.blocked_networks),
+        domains=tuple(dict.fromkeys(body.domains)),
+        blocked_networks=tuple(dict.fromkeys(body.blocked_networks)),
         honour_opt_out=body.honour_opt_out,
         contact=body.contact,
     )
