@@ -221,14 +221,14 @@ def _named_or_click(click: dict[str, Any]) -> dict[str, Any]:
         return click
     names = _OF_PRODUCTS if "product" in click else _OF_PAGES
     name, size = "begin_checkout" if at_checkout else names[draw % len(names)], draw // len(names)
-    properties: dict[str, Any] = {
+    all_properties: dict[str, dict[str, Any]] = {
         "add_to_cart": {"quantity": 1 + size % 3, "gift": size % 5 == 0},
         "begin_checkout": {"lines": 1 + size % 4},
         "newsletter": {"place": ("footer", "popup")[size % 2]},
         "search": {"for": _SEARCHES[size % len(_SEARCHES)], "found": size % 40},
         "share": {"by": ("mail", "whatsapp", "link")[size % 3]},
-    }[name]
-    event = {**click, "type": "event", "name": name, "properties": properties}
+    }
+    event = {**click, "type": "event", "name": name, "properties": all_properties[name]}
     del event["target"]
     return event
 
