@@ -148,6 +148,8 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
 
     # The charts' library takes a second to import, and the first page some time to build: not at a viewer's expense.
     import_module("dashboards.ui.panels")
+    # pyarrow imports it at the first array, in whichever thread makes that; Altair in another one would see half of it.
+    import_module("pandas")
     loading_page.prepare()
     app = st.App(
         Path(__file__).with_name("app.py"),

@@ -6,17 +6,34 @@ from collections.abc import Callable, Iterable
 from typing import Final, Literal
 
 from marketplace.enrichments.store_rules import SourceRule, is_below, plain_host
-from marketplace.enrichments.text import label
+from marketplace.enrichments.text import MAX_VALUE_CHARS, label
 
 MAX_HOSTS: Final = 100
 """Hosts in one list of a store, and rules of sources: each is compared with each distinct referrer."""
+
+_RULE: Final = "source rule"
 
 TrailingSlash = Literal["keep", "strip"]
 PageCase = Literal["keep", "lower"]
 
 
 class InvalidLinkRule(ValueError):
-    """A host or rule cannot be one of a store's; the message says which, and why."""
+    """A host or rule cannot be one of a store's; the message says which, and why.
+
+    Args:
+        kind: What it is, such as ``payment host``.
+        value: The host or label that it is about; empty where it is about all of them.
+        reason: Why, without any value.
+    """
+
+    def __init__(self, kind: str, value: str, reason: str) -> None:
+        super().__init__(f"{kind} {value!r}: {reason}" if value else f"{kind}s: {reason}")
+        self.kind, self.value, self.reason = kind, value, reason
+
+    @property
+    def setting(self) -> str:
+        """The field of a store that it is in."""
+        return f"{self.kind.replace(' ', '_')}s"
 
 
 def checked_hosts(field: str, texts: Iterable[str]) -> tuple[str, ...]:
@@ -33,7 +50,7 @@ def checked_hosts(field: str, texts: Iterable[str]) -> tuple[str, ...]:
     for text in texts:
         host = "" if ":" in text else plain_host(text.strip())
         if "." not in host:
-            raise InvalidLinkRule(f"{field} {text!r}: give a host alone, such as pay.example")
+            raise InvalidLinkRule(field, text, "give a host alone, such as pay.example")
         hosts[host] = None
     _check_count(field, len(hosts))
     return tuple(hosts)
@@ -45,19 +62,20 @@ def checked_source_rule(match: str, value: str, source: str, medium: str = "") -
     Raises:
         InvalidLinkRule: It matches neither referrers nor labels, or a part of it is missing.
     """
-    source, medium = label(source.casefold()), label(medium.casefold())
+    labels = [source.casefold(), medium.casefold(), value.casefold() if match == "utm_source" else ""]
+    # What is too long is cut in events; a rule that is cut would be another one than was meant.
+    if max(map(len, labels)) > MAX_VALUE_CHARS:
+        raise InvalidLinkRule(_RULE, value[:MAX_VALUE_CHARS], f"a label has {MAX_VALUE_CHARS} characters at most")
+    source, medium, folded = map(label, labels)
     if not source or source.startswith("("):
-        raise InvalidLinkRule(
-            f"source rule for {value!r}: it needs a source, and names in parentheses are the system's"
-        )
+        raise InvalidLinkRule(_RULE, value, "it needs a source, and names in parentheses are the system's")
     if match == "referrer":
-        return SourceRule("referrer", checked_hosts("source rule", [value])[0], source, medium)
+        return SourceRule("referrer", checked_hosts(_RULE, [value])[0], source, medium)
     if match == "utm_source":
-        folded = label(value.casefold())
         if not folded:
-            raise InvalidLinkRule("source rule: it needs the utm_source that it is for")
+            raise InvalidLinkRule(_RULE, value, "it needs the utm_source that it is for")
         return SourceRule("utm_source", folded, source, medium)
-    raise InvalidLinkRule(f"source rule: it matches 'referrer' or 'utm_source', not {match!r}")
+    raise InvalidLinkRule(_RULE, value, "it matches 'referrer' or 'utm_source', and nothing else")
 
 
 def check_link_rules(
@@ -71,31 +89,29 @@ def check_link_rules(
     own = tuple(map(plain_host, domains))
     for field, hosts in (("payment host", payment), ("ignored referrer", ignored)):
         if checked_hosts(field, hosts) != hosts:
-            raise InvalidLinkRule(
-                f"{field}s: write each once and in one form, {', '.join(checked_hosts(field, hosts))}"
-            )
+            raise InvalidLinkRule(field, "", "write each once and in one form: lower case, xn--, without www.")
         _check_reach(field, hosts, is_below)
         for host in hosts:
             if any(is_below(domain, host) for domain in own):
-                raise InvalidLinkRule(f"{field} {host!r}: it is one of the store's own domains, or above one")
+                raise InvalidLinkRule(field, host, "it is one of the store's own domains, or above one")
     for host in payment:
         if any(is_below(host, other) or is_below(other, host) for other in ignored):
-            raise InvalidLinkRule(f"payment host {host!r}: it is among the ignored referrers too")
-    _check_count("source rule", len(sources))
+            raise InvalidLinkRule("payment host", host, "it is among the ignored referrers too")
+    _check_count(_RULE, len(sources))
     for rule in sources:
         if checked_source_rule(rule.match, rule.value, rule.source, rule.medium) != rule:
-            raise InvalidLinkRule(f"source rule for {rule.value!r}: it is not in its one form")
+            raise InvalidLinkRule(_RULE, rule.value, "it is not in its one form")
         if rule.match == "referrer":
             _check_referrer_rule(rule.value, own, ignored)
-    _check_reach("source rule", [rule.value for rule in sources if rule.match == "referrer"], is_below)
-    _check_reach("source rule", [rule.value for rule in sources if rule.match == "utm_source"], str.__eq__)
+    _check_reach(_RULE, [rule.value for rule in sources if rule.match == "referrer"], is_below)
+    _check_reach(_RULE, [rule.value for rule in sources if rule.match == "utm_source"], str.__eq__)
 
 
 def _check_referrer_rule(host: str, own: tuple[str, ...], ignored: tuple[str, ...]) -> None:
     if any(is_below(domain, host) for domain in own):
-        raise InvalidLinkRule(f"source rule for {host!r}: it is one of the store's own domains, or above one")
+        raise InvalidLinkRule(_RULE, host, "it is one of the store's own domains, or above one")
     if any(is_below(host, other) for other in ignored):
-        raise InvalidLinkRule(f"source rule for {host!r}: it is among the ignored referrers too")
+        raise InvalidLinkRule(_RULE, host, "it is among the ignored referrers too")
 
 
 def _check_reach(field: str, values: Iterable[str], covers: Callable[[str, str], bool]) -> None:
@@ -104,13 +120,13 @@ def _check_reach(field: str, values: Iterable[str], covers: Callable[[str, str],
     for value in values:
         for earlier in seen:
             if covers(value, earlier):
-                raise InvalidLinkRule(f"{field} {value!r}: it can never match, {earlier!r} before it has all of that")
+                raise InvalidLinkRule(field, value, "it can never match: one before it has all of that")
         seen.append(value)
 
 
 def _check_count(field: str, count: int) -> None:
     if count > MAX_HOSTS:
-        raise InvalidLinkRule(f"{field}s: {MAX_HOSTS} at most, not {count}")
+        raise InvalidLinkRule(field, "", f"{MAX_HOSTS} at most, not {count}")
 
 
 def page_by_rules(page: str, trailing_slash: TrailingSlash, case: PageCase) -> str:

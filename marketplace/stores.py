@@ -6,20 +6,24 @@ import hashlib
 import hmac
 import ipaddress
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from marketplace.enrichments.store_rules import SourceRule, rules_text
 from marketplace.goals import FIRST_GOALS, Goal, InvalidGoal, checked_goals
+from marketplace.hosts import canonical_host
 from marketplace.identity.emails import InvalidEmail, checked_email
 from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, check_link_rules, page_by_rules
 
 _IMPORT_PREFIX: Final = "import"
 _STOREFRONT_PREFIX: Final = "storefront"
-_DOMAIN: Final = re.compile(r"[\w-]+(\.[\w-]+)*")
 _NO_ZONES: Final = re.compile(r"(?:posix|right)/.*|localtime|posixrules|Factory")
 """What many systems have beside the zones of IANA's database: each machine's own, and clocks with leap seconds."""
+
+MAX_DOMAINS: Final = 50
+MAX_NETWORKS: Final = 100
 
 SLUG: Final = re.compile(r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?")
 
@@ -73,10 +77,7 @@ class Store:
             raise InvalidStore(f"slug {self.slug!r}: 1 to 63 of a-z, 0-9 and inner hyphens")
         _check_zone_is_there(self.timezone)
         for network in self.blocked_networks:
-            try:
-                ipaddress.ip_network(network)
-            except ValueError as error:
-                raise InvalidStore(f"blocked network {network!r}: {error}") from error
+            checked_network(network)
         try:
             check_link_rules(self.domains, self.payment_hosts, self.ignored_referrers, self.source_rules)
         except InvalidLinkRule as error:
@@ -132,14 +133,51 @@ def _check_zone_is_there(name: str) -> None:
 
 
 def checked_domain(domain: str) -> str:
-    """Normalise a host that was given for a new store.
+    """A host of a store in its one form: lower case, and ``xn--`` for letters beyond ASCII.
 
     Raises:
         InvalidStore: It is a URL, has a port, or is not a host.
     """
-    if not _DOMAIN.fullmatch(domain):
+    host = "" if ":" in domain else canonical_host(domain)
+    if not host:
         raise InvalidStore(f"domain {domain!r}: give a host alone, such as shop.example")
-    return domain
+    return host
+
+
+def checked_domains(domains: Iterable[str]) -> tuple[str, ...]:
+    """The own hosts of a store, each once and in its one form.
+
+    Raises:
+        InvalidStore: One of them is no host alone, or there are too many.
+    """
+    hosts = tuple(dict.fromkeys(map(checked_domain, domains)))
+    if len(hosts) > MAX_DOMAINS:
+        raise InvalidStore(f"domains: {MAX_DOMAINS} at most, not {len(hosts)}")
+    return hosts
+
+
+def checked_network(network: str) -> str:
+    """A network in its one form.
+
+    Raises:
+        InvalidStore: It is none.
+    """
+    try:
+        return str(ipaddress.ip_network(network))
+    except ValueError as error:
+        raise InvalidStore(f"blocked network {network!r}: {error}") from error
+
+
+def checked_networks(networks: Iterable[str]) -> tuple[str, ...]:
+    """The networks that a store does not count, each once and in its one form.
+
+    Raises:
+        InvalidStore: One of them is none, or there are too many.
+    """
+    blocked = tuple(dict.fromkeys(map(checked_network, networks)))
+    if len(blocked) > MAX_NETWORKS:
+        raise InvalidStore(f"blocked networks: {MAX_NETWORKS} at most, not {len(blocked)}")
+    return blocked
 
 
 def checked_contact(address: str) -> str:

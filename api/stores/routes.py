@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager
+from dataclasses import asdict
 from typing import Annotated, Any, Final
 
 from fastapi import Query, Request, Response
@@ -20,22 +22,42 @@ from api.stores.schemas import (
     StorePage,
     TurnedAwayPage,
     TurnedAwayRow,
+    WholeStore,
     WriteKey,
 )
-from api.stores.service import TURNED_AWAY_DAYS, NewStore, StoreService
+from api.stores.service import LINK_SETTINGS, TURNED_AWAY_DAYS, NewStore, StoreService
 from api.web.conditions import edited_version
 from api.web.cursors import MAX_CHARS, cursor, place_of
-from api.web.problems import CONFLICT, LIMIT, OPEN_ORDERS, PRECONDITION_REQUIRED, STALE
+from api.web.problems import (
+    CONFLICT,
+    INVALID,
+    LIMIT,
+    OPEN_ORDERS,
+    PRECONDITION_REQUIRED,
+    STALE,
+    FieldError,
+    Problem,
+)
 from api.web.routes import Links, Routes
 from api.web.times import rfc3339
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.tenancy import Standing, StoreRecord
+from marketplace.store_links import InvalidLinkRule
 
 _LIST: Final = "stores by slug"
 _STORE: Final[dict[str, Any]] = {
     "slug": "anns-shop", "title": "Ann's shop", "timezone": "Europe/Zurich", "domains": ["shop.example"],
     "blocked_networks": [], "honour_opt_out": True, "contact": "hello@shop.example", "role": "owner",
     "tier": "free", "frozen": False, "created_at": "2026-11-29T12:00:00.000Z",
+}  # fmt: skip
+_WHOLE_STORE: Final = {
+    **_STORE, "payment_hosts": ["3ds.bank.example"], "ignored_referrers": ["login.example"],
+    "source_rules": [{"match": "referrer", "value": "partner.example", "source": "partner", "medium": "affiliate"}],
+    "trailing_slash": "strip", "page_case": "keep",
+}  # fmt: skip
+_NEW_STORE: Final = {
+    **_STORE, "payment_hosts": [], "ignored_referrers": [], "source_rules": [], "trailing_slash": "keep",
+    "page_case": "keep",
 }  # fmt: skip
 _WRITE_KEY: Final = {"write_key": "0f8fad5bd9cb469fa165070867728950"}
 _TURNED_AWAY: Final[dict[str, Any]] = {
@@ -72,7 +94,7 @@ def _changing(request: Request, slug: str) -> AbstractAsyncContextManager[None]:
 
 
 @STORES.add("POST", "", demand=Demand.SIGNED_IN, cost=5, status=201, problems=[CONFLICT, LIMIT],
-            example={**_STORE, **_WRITE_KEY}, links=_IN_A_NEW_STORE, versioned=True, located=True)  # fmt: skip
+            example={**_NEW_STORE, **_WRITE_KEY}, links=_IN_A_NEW_STORE, versioned=True, located=True)  # fmt: skip
 async def create_store(request: Request, response: Response, body: NewStoreBody) -> MadeStore:
     """Make a store, which is the caller's.
 
@@ -83,8 +105,8 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
         title=body.title,
         slug=body.slug or None,
         timezone=body.timezone,
-        domains=tuple(body.domains),
-        blocked_networks=tuple(body.blocked_networks),
+        domains=tuple(dict.fromkeys(body.domains)),
+        blocked_networks=tuple(dict.fromkeys(body.blocked_networks)),
         honour_opt_out=body.honour_opt_out,
         contact=body.contact,
     )
@@ -94,7 +116,7 @@ async def create_store(request: Request, response: Response, body: NewStoreBody)
     # Who may own one more store covers it. Nothing is asked any more: without this answer the write key would be lost.
     standing = Standing(user.tier(record.created_at), frozen=False)
     response.headers.update({"etag": record.etag, "location": f"/v1/stores/{record.store.slug}"})
-    return MadeStore(**_fields(record, StoreRole.OWNER, standing), write_key=write_key)
+    return MadeStore(**_whole(record, StoreRole.OWNER, standing), write_key=write_key)
 
 
 @STORES.add("GET", "", demand=Demand.SIGNED_IN, example={"stores": [_STORE], "next": None},
@@ -113,9 +135,9 @@ async def list_stores(
     return StorePage(stores=listed, next=cursor(_LIST, place) if place else None)
 
 
-@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_STORE, versioned=True,
+@STORES.add("GET", "/{store}", demand=Permission.READ_STORE, example=_WHOLE_STORE, versioned=True,
             links={"edit_store": {**_SAME_STORE, "header.If-Match": "$response.header.ETag"}})  # fmt: skip
-async def get_store(request: Request, response: Response) -> StoreBody:
+async def get_store(request: Request, response: Response) -> WholeStore:
     """A store's settings. The answer's `ETag` is what an edit has to name."""
     access = access_of(request)
     response.headers["etag"] = access.record.etag
@@ -123,19 +145,23 @@ async def get_store(request: Request, response: Response) -> StoreBody:
 
 
 @STORES.add("PATCH", "/{store}", demand=Permission.EDIT_STORE, cost=2, problems=[STALE, PRECONDITION_REQUIRED, LIMIT],
-            example=_STORE, versioned=True)  # fmt: skip
-async def edit_store(request: Request, response: Response, body: StoreEdit) -> StoreBody:
+            example=_WHOLE_STORE, versioned=True)  # fmt: skip
+async def edit_store(request: Request, response: Response, body: StoreEdit) -> WholeStore:
     """Change settings of a store: what is left out stays.
 
-    `If-Match` names the version that is edited, as `ETag` said it. Of edits at one time one succeeds.
+    `If-Match` names the version that is edited, as `ETag` said it. Of edits at one time one succeeds. A list is given
+    whole; hosts are kept in lower case, as they are on the wire, each once. What counts events follows within seconds;
+    what is counted stays as it was.
     """
     access = access_of(request)
-    given = body.model_dump(include=body.model_fields_set)
-    fields = {name: tuple(value) if isinstance(value, list) else value for name, value in given.items()}
+    fields = body.settings()
     version = edited_version(request, access.record.version)
     actor = caller_of(request).user.id
-    async with _changing(request, access.slug):
-        record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
+    try:
+        async with _changing(request, access.slug):
+            record = await _service(request).edit(access.slug, actor, fields, version, access.standing.tier)
+    except InvalidLinkRule as error:
+        raise Problem(INVALID, errors=[_link_error(error, fields)]) from error
     response.headers["etag"] = record.etag
     return _body(access, record)
 
@@ -194,8 +220,30 @@ async def get_turned_away(
     return TurnedAwayPage(days=days, rows=rows)
 
 
-def _body(access: Access, record: StoreRecord) -> StoreBody:
-    return StoreBody(**_fields(record, access.role, access.standing))
+def _body(access: Access, record: StoreRecord) -> WholeStore:
+    return WholeStore(**_whole(record, access.role, access.standing))
+
+
+def _link_error(error: InvalidLinkRule, fields: Mapping[str, Any]) -> FieldError:
+    """Where in the body a setting does not go with another one, and why."""
+    if error.setting not in fields:
+        # What is there stays, and does not go with the new domains or lists; it is no text of the request.
+        return FieldError(f"/{next(name for name in LINK_SETTINGS if name in fields)}", "contradiction", str(error))
+    values = [getattr(each, "value", each) for each in fields[error.setting]]
+    place = f"/{values.index(error.value)}" if error.value in values else ""
+    return FieldError(f"/{error.setting}{place}", "contradiction", error.reason)
+
+
+def _whole(record: StoreRecord, role: StoreRole | None, standing: Standing) -> dict[str, Any]:
+    store = record.store
+    return {
+        **_fields(record, role, standing),
+        "payment_hosts": list(store.payment_hosts),
+        "ignored_referrers": list(store.ignored_referrers),
+        "source_rules": [asdict(rule) for rule in store.source_rules],
+        "trailing_slash": store.trailing_slash,
+        "page_case": store.page_case,
+    }
 
 
 def _fields(record: StoreRecord, role: StoreRole | None, standing: Standing) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from connectors.mongo.memberships import Memberships
 from connectors.mongo.tenant_stores import TenantStores
 from connectors.mongo.turned_away import TurnedAway, TurnedAwayQueries
 from marketplace.entitlements import Tier
+from marketplace.hosts import canonical_host
 from marketplace.identity.accounts import User
 from marketplace.identity.roles import Permission, StoreRole
 from marketplace.identity.slugs import is_reserved, slug_of_title
@@ -26,11 +27,15 @@ from marketplace.identity.tenancy import (
     StoreRecord,
     adds_hosts,
 )
+from marketplace.store_links import check_link_rules
 from marketplace.stores import Store, checked_contact, hash_write_key
 from marketplace.stores import import_key as make_import_key
 
 TURNED_AWAY_DAYS: Final = 90
 """How long the counts are kept."""
+
+LINK_SETTINGS: Final = ("domains", "payment_hosts", "ignored_referrers", "source_rules")
+"""Fields of a store that must not contradict each other."""
 
 _KEY_BYTES: Final = 16
 _SLUG_ATTEMPTS: Final = 5
@@ -177,14 +182,20 @@ class StoreService:
             NotAllowed: Who asks may not, by the role of now.
             Stale: It has another version.
             LimitReached: The tier does not include so many hosts.
+            InvalidLinkRule: Settings of links contradict each other, or those that stay.
             InvalidStore: A value is not valid.
             Unavailable: Mongo does not answer; it may be changed.
         """
+        wanted = {
+            name: tuple(dict.fromkeys(value)) if isinstance(value, tuple) else value for name, value in fields.items()
+        }
 
         def change(store: Store) -> Mapping[str, Any]:
-            if "domains" in fields and adds_hosts(store.domains, fields["domains"], tier):
+            if "domains" in fields and adds_hosts(map(canonical_host, store.domains), fields["domains"], tier):
                 raise LimitReached(_HOSTS)
-            return fields
+            if not set(LINK_SETTINGS).isdisjoint(wanted):
+                check_link_rules(*(wanted.get(name, getattr(store, name)) for name in LINK_SETTINGS))
+            return wanted
 
         return await self._stores.edit_as(slug, actor, Permission.EDIT_STORE, change, version)
 

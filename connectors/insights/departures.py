@@ -28,10 +28,20 @@ _HOUR: Final = timedelta(hours=1)
 _YEARS: Final = range(2000, 2100)
 
 
-def who_left(scope: Scope, bucket: str, splits: Sequence[str], database: str) -> tuple[str, dict[str, object]]:
-    """A SELECT of (k, split, answer, visitors): how many are too many in each row of :func:`stored_rows`."""
+def who_left(
+    scope: Scope, bucket: str, splits: Sequence[str], database: str, some: str = ""
+) -> tuple[str, dict[str, object]]:
+    """A SELECT of (k, split, answer, visitors): how many are too many in each row of :func:`stored_rows`.
+
+    Args:
+        scope: The store, time and filters.
+        bucket: As in :func:`stored_rows`.
+        splits: Dimensions.
+        database: Where the tables are.
+        some: A WHERE that leaves some of the rows.
+    """
     stored, parameters = stored_rows(scope, bucket, splits, database)
-    moved = f"SELECT k, split, answer, arrayJoin(m) AS visitor FROM ({stored}) WHERE notEmpty(m)"
+    moved = f"SELECT k, split, answer, arrayJoin(m) AS visitor FROM (SELECT * FROM ({stored}){some}) WHERE notEmpty(m)"
     among = f"SELECT DISTINCT visitor FROM ({moved})"
     if has_whole_hours(scope, bucket):
         there, named = _session_rows(scope, bucket, splits, database, among)

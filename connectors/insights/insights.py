@@ -144,6 +144,19 @@ class Insights:
             split: Breakdown(split, tuple(found[split][:limit]), more=len(found[split]) > limit) for split in splits
         }
 
+    def numbers_of(self, scope: Scope, values: Mapping[str, Sequence[str]]) -> dict[str, dict[str, Numbers]]:
+        """Numbers of some values of several dimensions over the whole range, such as those of rows that are compared.
+
+        Args:
+            scope: The store, time and filters.
+            values: By dimension but ``all``; a value without numbers is left out of the answer.
+        """
+        found: dict[str, dict[str, Numbers]] = {split: {} for split in values}
+        for group in _alike(scope, [split for split in values if values[split]]):
+            for row in self._ask(scope, "", group, only={split: values[split] for split in group}):
+                found[row.split][row.answer] = row.numbers
+        return found
+
     def heatmap(self, scope: Scope) -> list[Row]:
         """Numbers by day of the week and hour of the store's clock."""
         rows = self._ask(scope, WEEKHOUR, ["all"], "ORDER BY k")
@@ -292,6 +305,7 @@ class Insights:
         *,
         totals: bool = False,
         cut: bool = False,
+        only: Mapping[str, Sequence[str]] | None = None,
     ) -> list[_Answer]:
         """The numbers by bucket, split and value.
 
@@ -302,21 +316,24 @@ class Insights:
             end: The end of the query.
             totals: Whether the numbers of all together are wanted too, in a row of their own.
             cut: Whether ``end`` chooses rows by their numbers.
+            only: Which values of each dimension; all of them unless it is given.
         """
         scope.check()
         for split in splits:
             check_split(split)
         inner, parameters = source(scope, bucket, splits, self._clickhouse.database)
+        some, named_values = _only(only)
+        parameters |= named_values
         limit = f" SETTINGS max_rows_to_read = {self._max_rows}"
         bound = limit if needs_facts(scope, splits) else ""
         sets = "GROUPING SETS ((k, split, answer), ())" if totals else "k, split, answer"
         whole = "grouping(k)" if totals else "0"
-        grouped = f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}) GROUP BY {sets} {_ANY}"
+        grouped = f"SELECT k, split, answer, {_SUMS}, {whole} AS whole FROM ({inner}){some} GROUP BY {sets} {_ANY}"
         rows = self._rows(f"{grouped} {end}{bound}", parameters)
         if not any(row[10] for row in rows):
             return [_Answer.of(row) for row in rows]
         if not cut:
-            return self._without_who_left(scope, bucket, splits, [_Answer.of(row) for row in rows])
+            return self._without_who_left(scope, bucket, splits, [_Answer.of(row) for row in rows], only)
         # Who is among the largest shows once those who left are not counted.
         gone, named = who_left(scope, bucket, splits, self._clickhouse.database)
         rows = self._rows(
@@ -330,10 +347,15 @@ class Insights:
         return [_Answer.of((*row[:6], int(row[6]) + int(row[12]), *row[7:])).less(int(row[12])) for row in rows]
 
     def _without_who_left(
-        self, scope: Scope, bucket: str, splits: Sequence[str], answers: list[_Answer]
+        self,
+        scope: Scope,
+        bucket: str,
+        splits: Sequence[str],
+        answers: list[_Answer],
+        only: Mapping[str, Sequence[str]] | None,
     ) -> list[_Answer]:
         """The same, with visitors who belong to it still alone."""
-        left = self._who_left(scope, bucket, splits)
+        left = self._who_left(scope, bucket, splits, only)
         of_all = self._who_left(scope, "", splits) if any(answer.whole for answer in answers) else {}
         less = [
             sum(of_all.values()) if answer.whole else left.get((answer.key, answer.split, answer.answer), 0)
@@ -341,8 +363,12 @@ class Insights:
         ]
         return [answer.less(gone) for answer, gone in zip(answers, less, strict=True)]
 
-    def _who_left(self, scope: Scope, bucket: str, splits: Sequence[str]) -> dict[tuple[Any, str, str], int]:
-        query, parameters = who_left(scope, bucket, splits, self._clickhouse.database)
+    def _who_left(
+        self, scope: Scope, bucket: str, splits: Sequence[str], only: Mapping[str, Sequence[str]] | None = None
+    ) -> dict[tuple[Any, str, str], int]:
+        some, named_values = _only(only)
+        query, parameters = who_left(scope, bucket, splits, self._clickhouse.database, some)
+        parameters |= named_values
         bound = "" if has_whole_hours(scope, bucket) else f" SETTINGS max_rows_to_read = {self._max_rows}"
         rows = self._rows(query + bound, parameters)
         return {(row[0], str(row[1]), str(row[2])): int(row[3]) for row in rows}
@@ -371,6 +397,15 @@ def _alike(scope: Scope, splits: Sequence[str]) -> list[list[str]]:
     stored = [split for split in splits if not needs_facts(scope, [split])]
     facts = [split for split in splits if needs_facts(scope, [split])]
     return [group for group in (stored, facts) if group]
+
+
+def _only(values: Mapping[str, Sequence[str]] | None) -> tuple[str, dict[str, object]]:
+    """A WHERE for rows of (split, answer), and its parameters; empty where all values are wanted."""
+    if values is None:
+        return "", {}
+    named = {f"values_of_{split}": list(wanted) for split, wanted in values.items()}
+    each = " OR ".join(f"(split = '{split}' AND answer IN {{values_of_{split}:Array(String)}})" for split in values)
+    return f" WHERE ({each})", dict(named)
 
 
 def _largest(splits: Sequence[str], orders: Mapping[str, str]) -> str:

@@ -21,6 +21,7 @@ from connectors.insights import (
     Insights,
     LiveEvent,
     LiveMinute,
+    Numbers,
     Outcomes,
     Row,
     Scope,
@@ -73,6 +74,9 @@ _FIRST_DAY_SECONDS: Final = 60.0
 
 Orders = tuple[tuple[str, str], ...]
 """Pairs of a dimension and the number that its values are ordered by."""
+
+Values = tuple[tuple[str, tuple[str, ...]], ...]
+"""Pairs of a dimension and some of its values."""
 
 _Params = ParamSpec("_Params")
 _Result = TypeVar("_Result")
@@ -219,6 +223,10 @@ def _breakdowns(found: Backend, scope: Scope, orders: Orders, limit: int) -> dic
     return found.insights.breakdowns(scope, [split for split, _ in orders], limit, dict(orders))
 
 
+def _numbers_of(found: Backend, scope: Scope, values: Values) -> dict[str, dict[str, Numbers]]:
+    return found.insights.numbers_of(scope, dict(values))
+
+
 def _conversions(
     found: Backend, scope: Scope, goals: tuple[Goal, ...], split: str, limit: int
 ) -> dict[str, list[Conversion]]:
@@ -320,6 +328,7 @@ def _movements(found: Backend, store: str, variant: str, after: NewestPlace | No
 
 trend_with_totals = CachedQuery("clickhouse", _NUMBERS_SECONDS, _trend_with_totals)
 breakdowns = CachedQuery("clickhouse", _NUMBERS_SECONDS, _breakdowns)
+numbers_of = CachedQuery("clickhouse", _NUMBERS_SECONDS, _numbers_of)
 conversions = CachedQuery("clickhouse", _GOALS_SECONDS, _conversions)
 heatmap = CachedQuery("clickhouse", _NUMBERS_SECONDS, _heatmap)
 session_distribution = CachedQuery("clickhouse", _NUMBERS_SECONDS, _session_distribution)

@@ -20,6 +20,9 @@ class Bar:
         label, text: Shown at its left and right.
         share: The bar's length, 0 to 1.
         hint: The tooltip.
+        change: How it stands against the period before, for eyes; empty where nothing is compared.
+        spoken: The same in words, for screen readers.
+        tone: ``up``, ``down``, or empty.
     """
 
     value: str
@@ -27,6 +30,9 @@ class Bar:
     text: str
     share: float
     hint: str
+    change: str = ""
+    spoken: str = ""
+    tone: str = ""
 
 
 @cache

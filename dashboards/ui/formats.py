@@ -5,12 +5,18 @@ from __future__ import annotations
 import json
 from functools import cache
 from importlib.resources import files
-from typing import Final
+from typing import Final, NamedTuple
 
 from connectors.insights import Numbers
 
 UNKNOWN: Final = "Unknown"
 NOTHING: Final = "\N{EN DASH}"
+
+UNCHANGED: Final = 0.005
+"""A growth below it is shown as none."""
+_MOST_GROWTH: Final = 9.995
+_MOST: Final = "999%+"
+"""Where a number was ten times less: how much less says little."""
 
 LABELS: Final = {
     "country": "Country",
@@ -127,6 +133,32 @@ def change(now: float | None, before: float | None) -> float | None:
     if now is None or before is None or before <= 0:
         return None
     return now / before - 1
+
+
+class Change(NamedTuple):
+    """How a number stands against the period before.
+
+    Attributes:
+        text: With a sign and an arrow, for eyes.
+        spoken: In words, for screen readers.
+        tone: ``up``, ``down``, or empty where it is neither.
+    """
+
+    text: str
+    spoken: str
+    tone: str
+
+
+def change_words(grown: float | None) -> Change:
+    """The words for a growth of :func:`change`; less than half a percent is none."""
+    if grown is None:
+        return Change("n/a", "not comparable, the period before had none", "")
+    if abs(grown) < UNCHANGED:
+        return Change("0%", "unchanged", "")
+    size = f"{abs(grown):.0%}" if grown < _MOST_GROWTH else _MOST
+    if grown < 0:
+        return Change(f"\N{BLACK DOWN-POINTING TRIANGLE} -{size}", f"down {size} on the period before", "down")
+    return Change(f"\N{BLACK UP-POINTING TRIANGLE} +{size}", f"up {size} on the period before", "up")
 
 
 def value_label(dimension: str, value: str) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Final, Literal
@@ -10,7 +10,7 @@ from typing import Final, Literal
 import streamlit as st
 
 from connectors.errors import Unavailable
-from connectors.insights import Breakdown, Numbers, Row
+from connectors.insights import Breakdown, Numbers, QueryTooLarge, Row
 from dashboards.data import backend
 from dashboards.data.periods import grains, previous
 from dashboards.data.series import beside, points
@@ -28,7 +28,6 @@ OF_THE_SESSION: Final = frozenset({"country", "city", "browser", "os", "device"}
     dimension.name for dimension in DIMENSIONS if dimension.scope != "event"
 }
 """Dimensions whose value is the same for all events of a session."""
-_UNCHANGED: Final = 0.005
 Groups = Sequence[tuple[str, Sequence[str], str]]
 """For each card: its title, its dimensions, and the number that they are ordered by."""
 
@@ -83,7 +82,7 @@ def key_numbers(frame: Frame) -> Numbers:
                 tile.label,
                 tile.text(now) if is_meaningful(frame, tile.name) else formats.NOTHING,
                 delta=None
-                if grown is None or not is_meaningful(frame, tile.name) or abs(grown) < _UNCHANGED
+                if grown is None or not is_meaningful(frame, tile.name) or abs(grown) < formats.UNCHANGED
                 else f"{grown:+.0%}",
                 delta_color=tile.color,
                 border=True,
@@ -196,17 +195,37 @@ def _orders(groups: Groups) -> backend.Orders:
 def top_lists(frame: Frame, groups: Groups) -> None:
     """Cards with the largest values of dimensions, two in a row."""
     found = backend.breakdowns(frame.scope, _orders(groups), TOP)
+    before = _of_rows_before(frame, found.values())
     for at in range(0, len(groups), 2):
         for column, (title, names, order) in zip(st.columns(2), groups[at : at + 2], strict=False):
             with column, st.container(border=True):
                 st.markdown(f"**{title}**")
                 for tab, name in zip(st.tabs([formats.PLURALS[name] for name in names]), names, strict=True):
                     with tab:
-                        bar_list(frame, found[name], order)
+                        bar_list(frame, found[name], order, None if before is None else before[name])
 
 
-def bar_list(frame: Frame, breakdown: Breakdown, metric: str) -> None:
-    """One dimension's largest values; a click on one filters by it."""
+def _of_rows_before(frame: Frame, found: Iterable[Breakdown]) -> dict[str, dict[str, Numbers]] | None:
+    """The numbers that the rows had in the period before, by dimension and value; None where nothing is compared."""
+    if not frame.compares:
+        return None
+    shown = tuple((each.dimension, tuple(sorted(row.value for row in each.rows))) for each in found)
+    try:
+        return backend.numbers_of(frame.before, shown)
+    except QueryTooLarge:
+        # The rows are there without it.
+        return None
+
+
+def bar_list(frame: Frame, breakdown: Breakdown, metric: str, before: Mapping[str, Numbers] | None = None) -> None:
+    """One dimension's largest values; a click on one filters by it.
+
+    Args:
+        frame: The frame.
+        breakdown: The values.
+        metric: The number that is drawn.
+        before: What they had in the period before; None where nothing is compared.
+    """
     name = breakdown.dimension
     most = max((getattr(row.numbers, metric) for row in breakdown.rows), default=0) or 1
     label = labels(frame.store.slug, name, (row.value for row in breakdown.rows))
@@ -214,22 +233,31 @@ def bar_list(frame: Frame, breakdown: Breakdown, metric: str) -> None:
         f"bars-{name}",
         formats.LABELS[name],
         METRICS[metric],
-        [_bar(name, label(row.value), row, metric, most) for row in breakdown.rows],
+        [_bar(name, label(row.value), row, metric, most, before) for row in breakdown.rows],
         frame.view.value_of(name),
         f"No {formats.PLURALS[name].lower()} in these days.",
         pick(name),
     )
 
 
-def _bar(dimension: str, label: str, row: Row, metric: str, most: int) -> Bar:
+def _bar(dimension: str, label: str, row: Row, metric: str, most: int, before: Mapping[str, Numbers] | None) -> Bar:
     numbers = row.numbers
-    text = formats.visitors(numbers) if metric == "visitors" else formats.count(getattr(numbers, metric))
+    text = _text_of(numbers, metric)
     sessions = "entries" if dimension in BEGAN_THERE else "sessions"
     hint = (
         f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} {sessions}, "
         f"{formats.count(numbers.views)} page views, {formats.percent(numbers.bounce_rate)} bounced"
     )
-    return Bar(row.value, label, text, getattr(numbers, metric) / most, hint)
+    if before is None:
+        return Bar(row.value, label, text, getattr(numbers, metric) / most, hint)
+    then = before.get(row.value, Numbers())
+    words = formats.change_words(formats.change(getattr(numbers, metric), getattr(then, metric)))
+    hint += f". In the period before: {_text_of(then, metric)} {METRICS[metric].lower()}, so {words.spoken}"
+    return Bar(row.value, label, text, getattr(numbers, metric) / most, hint, *words)
+
+
+def _text_of(numbers: Numbers, metric: str) -> str:
+    return formats.visitors(numbers) if metric == "visitors" else formats.count(getattr(numbers, metric))
 
 
 def _decimal(number: float | None) -> str:

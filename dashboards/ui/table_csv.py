@@ -27,8 +27,16 @@ def csv_columns(dimension: str) -> tuple[str, ...]:
     return _OF_ACTIONS if is_of_actions(dimension) else CSV_COLUMNS
 
 
+def numbers_by_value(breakdown: Breakdown) -> dict[str, Numbers]:
+    """The numbers of its rows."""
+    return {row.value: row.numbers for row in breakdown.rows}
+
+
 def to_csv(
-    breakdown: Breakdown, titles: Mapping[str, str] | None = None, views: Mapping[str, int] | None = None
+    breakdown: Breakdown,
+    titles: Mapping[str, str] | None = None,
+    views: Mapping[str, int] | None = None,
+    before: Breakdown | None = None,
 ) -> str:
     """The table for a spreadsheet: exact numbers, not rounded ones, and the stored values with their names beside them.
 
@@ -36,6 +44,8 @@ def to_csv(
         breakdown: The rows.
         titles: Of products, in a column of their own; None for no such column.
         views: Page views by page, for exit rates.
+        before: The period before, whose numbers stand behind those of now, in columns whose names end with
+            ``_before``; None for no such columns.
     """
     out = io.StringIO()
     dimension, columns = breakdown.dimension, csv_columns(breakdown.dimension)
@@ -43,11 +53,19 @@ def to_csv(
     heading = () if names is None else ("name" if dimension == "country" else "title",)
     # Quoted, because spreadsheets differ in the character that ends a column.
     writer = csv.writer(out, quoting=csv.QUOTE_NONNUMERIC)
-    writer.writerow((dimension, *heading, *columns))
+    # Exit rates need the views of the period before, which no list asks for.
+    of_before = () if before is None else tuple(column for column in columns if column != "exit_rate")
+    then = {} if before is None else numbers_by_value(before)
+    # Where only the largest values of the period before are known, one that is not among them is not known to be 0.
+    missing = None if before is None or before.more else Numbers()
+    writer.writerow((dimension, *heading, *columns, *(f"{column}_before" for column in of_before)))
     for row in breakdown.rows:
         name = () if names is None else (_safe(names.get(row.value, "")),)
         page_views = (views or {}).get(row.value)
-        writer.writerow((_safe(row.value), *name, *(_number(row.numbers, column, page_views) for column in columns)))
+        now = [_number(row.numbers, column, page_views) for column in columns]
+        past = then.get(row.value, missing)
+        ago = ["" if past is None else _number(past, column, None) for column in of_before]
+        writer.writerow((_safe(row.value), *name, *now, *ago))
     return BOM + out.getvalue()
 
 

@@ -9,7 +9,7 @@ from typing import Final
 
 import streamlit as st
 
-from connectors.insights import Breakdown, Numbers, QueryTooLarge
+from connectors.insights import Breakdown, QueryTooLarge
 from dashboards.data import backend
 from dashboards.ui import formats
 from dashboards.ui.columns import column_config, drawn, is_of_exits, order_of
@@ -17,7 +17,7 @@ from dashboards.ui.header import change
 from dashboards.ui.labels import PRODUCT, titles_of
 from dashboards.ui.shell import Frame, pick
 from dashboards.ui.stable_order import keep_order
-from dashboards.ui.table_csv import to_csv
+from dashboards.ui.table_csv import numbers_by_value, to_csv
 from marketplace.entitlements import ENTITLEMENTS
 
 MAX_ROWS: Final = 10_000
@@ -89,7 +89,7 @@ def _table(frame: Frame, dimension: str, order: str) -> None:
             rows,
             order,
             lambda value: titles.get(value) or formats.value_label(dimension, value),
-            before=before,
+            before=None if before is None else numbers_by_value(before),
             views=views,
         ),
         key=f"{key}-{ordering.version}",
@@ -104,7 +104,7 @@ def _table(frame: Frame, dimension: str, order: str) -> None:
         if frame.tier is None or ENTITLEMENTS[frame.tier].csv_export:
             st.download_button(
                 "CSV",
-                partial(to_csv, found, titles if dimension == PRODUCT else None, views),
+                partial(to_csv, found, titles if dimension == PRODUCT else None, views, before),
                 file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
                 mime="text/csv",
                 icon=":material/download:",
@@ -118,12 +118,11 @@ def _table(frame: Frame, dimension: str, order: str) -> None:
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")
 
 
-def _before(frame: Frame, dimension: str, order: str) -> dict[str, Numbers] | None:
-    """The numbers of the period before, by value; None where nothing is compared."""
+def _before(frame: Frame, dimension: str, order: str) -> Breakdown | None:
+    """The values of the period before; None where nothing is compared."""
     if not frame.compares:
         return None
-    found: Breakdown = backend.breakdowns(frame.before, ((dimension, order),), MAX_ROWS)[dimension]
-    return {row.value: row.numbers for row in found.rows}
+    return backend.breakdowns(frame.before, ((dimension, order),), MAX_ROWS)[dimension]
 
 
 def _page_views(frame: Frame) -> dict[str, int]:

@@ -14,7 +14,7 @@ from connectors.mongo.stores import MongoStores
 from flows.clicks.encoding.enrichment_encoder import page_of
 from marketplace.clicks.explain import Line, Section, Visit, explain
 from marketplace.enrichments import Lookups
-from marketplace.stores import InvalidStore, Store, checked_domain
+from marketplace.stores import InvalidStore, Store, checked_domains
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.tables import print_table
 from ops.commands.texts import printable
@@ -37,7 +37,7 @@ def explain_visit(
     as_json: JsonOption = False,
 ) -> None:
     """Explain a visit: where from, person or bot, device and place, each with the rule behind it and its version."""
-    of = _store(store, data) if store else _nobody(tuple(map(checked_domain, domain or ())))
+    of = _store(store, data) if store else _nobody(checked_domains(domain or ()))
     path = of.page(page_of(url))
     agents, crawlers = UserAgents(), CrawlerList()
     lookups = Lookups(GeoIP(load_read(lambda env: env.read(GEOIP_FILE), data) or None).snapshot(), agents)

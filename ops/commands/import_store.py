@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from difflib import get_close_matches
 
 from connectors.mongo.stores import StoreRepository
-from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone, hash_write_key
+from marketplace.stores import InvalidStore, Store, checked_domains, checked_zone, hash_write_key
 
 _ALIKE = 0.8
 _NUMBER = re.compile(r"-?\d+")
@@ -26,7 +26,7 @@ def new_store(slug: str, timezone: str, domains: Sequence[str]) -> Store:
         slug=slug,
         title=slug,
         timezone=checked_zone(timezone),
-        domains=tuple(map(checked_domain, domains)),
+        domains=checked_domains(domains),
         write_key_hash=hash_write_key(secrets.token_urlsafe(16)),
         visitor_secret=secrets.token_hex(32),
     )

@@ -1,4 +1,4 @@
-"""``marketplace stores set`` and ``delete``: what a store is called and counts, and its end."""
+"""``marketplace stores show``, ``set`` and ``delete``: what a store is called and counts, and its end."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import Annotated, Any, Final
 import typer
 
 from connectors.errors import Refused
+from marketplace.enrichments.store_rules import SourceRule
 from marketplace.identity.tenancy import DeletedStore
-from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone
+from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, checked_hosts, checked_source_rule
+from marketplace.stores import InvalidStore, Store, checked_domains, checked_networks, checked_zone
 from marketplace.texts import is_line
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
@@ -19,6 +21,24 @@ from ops.commands.texts import printable
 
 _MAX_TITLE_CHARS: Final = 100
 _ALL: Final = "All of them; can be repeated, and an empty one leaves none."
+
+
+_SETTINGS: Final = (
+    "title", "timezone", "domains", "blocked_networks", "honour_opt_out", "payment_hosts", "ignored_referrers",
+    "source_rules", "trailing_slash", "page_case",
+)  # fmt: skip
+
+
+def show(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
+    """Show the settings of a store."""
+
+    async def work(parts: StoreParts) -> Store:
+        found = await parts.stores.get(slug)
+        if found is None:
+            raise await parts.no_such_store(slug)
+        return found.store
+
+    _print_settings(with_stores(data, work), as_json=as_json)
 
 
 def set_store(
@@ -29,6 +49,28 @@ def set_store(
     ] = None,
     domain: Annotated[list[str] | None, typer.Option(help=f"Hosts of its own. {_ALL}")] = None,
     block: Annotated[list[str] | None, typer.Option(help=f"Networks (CIDR) not to count. {_ALL}")] = None,
+    honour_opt_out: Annotated[
+        bool | None,
+        typer.Option("--honour-opt-out/--count-opted-out", help="What DNT and Sec-GPC do."),
+    ] = None,
+    payment_host: Annotated[
+        list[str] | None, typer.Option(help=f"Further hosts where buyers pay: a return is no arrival. {_ALL}")
+    ] = None,
+    ignored_referrer: Annotated[list[str] | None, typer.Option(help=f"Hosts that count as no referrer. {_ALL}")] = None,
+    source_rule: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="RULE",
+            help=f"Its own name for a source: referrer:HOST=SOURCE/MEDIUM or utm_source:LABEL=SOURCE/MEDIUM, the "
+            f"medium if wanted. {_ALL}",
+        ),
+    ] = None,
+    trailing_slash: Annotated[
+        TrailingSlash | None, typer.Option(help="Whether /shoes/ and /shoes are two pages (keep) or one (strip).")
+    ] = None,
+    page_case: Annotated[
+        PageCase | None, typer.Option(help="Whether /Shoes and /shoes are two pages (keep) or one (lower).")
+    ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -41,23 +83,55 @@ def set_store(
     if timezone is not None:
         fields["timezone"] = checked_zone(timezone)
     if domain:
-        fields["domains"] = tuple(checked_domain(each) for each in domain if each)
+        fields["domains"] = checked_domains(filter(None, domain))
     if block:
-        fields["blocked_networks"] = tuple(each for each in block if each)
+        fields["blocked_networks"] = checked_networks(filter(None, block))
+    try:
+        if payment_host:
+            fields["payment_hosts"] = checked_hosts("payment host", filter(None, payment_host))
+        if ignored_referrer:
+            fields["ignored_referrers"] = checked_hosts("ignored referrer", filter(None, ignored_referrer))
+        if source_rule:
+            fields["source_rules"] = tuple(map(_source_rule, filter(None, source_rule)))
+    except InvalidLinkRule as error:
+        raise InvalidStore(str(error)) from error
+    plain = {"honour_opt_out": honour_opt_out, "trailing_slash": trailing_slash, "page_case": page_case}
+    fields |= {name: value for name, value in plain.items() if value is not None}
     if not fields:
         raise InvalidStore("nothing is named that is to change: see 'marketplace stores set --help'")
 
     async def work(parts: StoreParts) -> Store:
         return await parts.stores.configure(slug, fields)
 
-    store = with_stores(data, of_known_store(slug, work))
-    settings = {name: getattr(store, name) for name in ("title", "timezone", "domains", "blocked_networks")}
+    _print_settings(with_stores(data, of_known_store(slug, work)), as_json=as_json)
+
+
+def _source_rule(text: str) -> SourceRule:
+    match, colon, rest = text.partition(":")
+    # A label may have any character; the name that it gets is the writer's choice.
+    value, equals, name = rest.rpartition("=")
+    if not colon or not equals:
+        raise InvalidStore(f"source rule {text!r}: write it as referrer:partner.example=partner/affiliate")
+    source, _, medium = name.partition("/")
+    return checked_source_rule(match, value, source, medium)
+
+
+def _print_settings(store: Store, *, as_json: bool) -> None:
+    settings = {name: getattr(store, name) for name in _SETTINGS}
     if as_json:
-        typer.echo(json.dumps({"store": slug, **settings}))
+        settings["source_rules"] = [asdict(rule) for rule in store.source_rules]
+        typer.echo(json.dumps({"store": store.slug, **settings}))
         return
+    settings["honour_opt_out"] = "yes" if store.honour_opt_out else "no"
+    settings["source_rules"] = tuple(map(_rule_text, store.source_rules))
     for name, value in settings.items():
         text = ", ".join(value) or "none" if isinstance(value, tuple) else value
         typer.echo(f"{name.replace('_', ' ')}: {printable(text)}")
+
+
+def _rule_text(rule: SourceRule) -> str:
+    """As ``set`` takes it."""
+    return f"{rule.match}:{rule.value}={rule.source}" + (f"/{rule.medium}" if rule.medium else "")
 
 
 def delete(
@@ -100,5 +174,6 @@ def _ask_first(slug: str, title: str) -> None:
 
 def register(stores: typer.Typer) -> None:
     """Add the commands."""
+    stores.command("show")(show)
     stores.command("set")(set_store)
     stores.command("delete")(delete)

@@ -16,7 +16,7 @@ from connectors.errors import Unavailable
 from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
-from marketplace.stores import InvalidStore, Store, checked_contact, checked_domain, checked_zone
+from marketplace.stores import InvalidStore, Store, checked_contact, checked_domains, checked_networks, checked_zone
 from ops.commands import store_goals, store_settings
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
@@ -43,8 +43,8 @@ def create(
         title=title or slug,
         slug=slug,
         timezone=checked_zone(timezone),
-        domains=tuple(map(checked_domain, domain or ())),
-        blocked_networks=tuple(block or ()),
+        domains=checked_domains(domain or ()),
+        blocked_networks=checked_networks(block or ()),
     )
 
     async def work(parts: StoreParts) -> tuple[str, bool]:

@@ -264,6 +264,32 @@ def test_no_views_per_session_where_events_and_sessions_are_filtered_by_differen
     expect(window.metric("Views a session")).not_to_have_text("\N{EN DASH}")
 
 
+def test_a_row_of_a_list_says_how_it_stands_against_the_period_before(window: Tab, shown: Shown) -> None:
+    window.page.set_viewport_size({"width": 360, "height": 780})
+    window.open("", "store=teahouse&period=yesterday")
+    scope = scope_of()
+    assert scope.until is not None
+    midnight = scope.until - timedelta(days=1)
+    days = [
+        replace(scope, since=midnight - timedelta(days=ago), until=midnight - timedelta(days=ago - 1)) for ago in (1, 2)
+    ]
+    now, then = (
+        {row.value: row.numbers for row in shown.insights.breakdowns(day, ["channel"], 10, "sessions")["channel"].rows}
+        for day in days
+    )
+    assert now
+    for value, numbers in now.items():
+        before = then[value].sessions if value in then else 0
+        change = words.change_words(words.change(numbers.sessions, before))
+        expect(window.bar(value).locator(".change")).to_have_text(f"{change.text}{change.spoken}")
+        name = re.compile(f"^{re.escape(value)} .*{re.escape(change.spoken)}$")
+        expect(window.page.get_by_role("button", name=name)).to_be_visible()
+    window.wait_fits()
+    window.open("", "store=teahouse&period=yesterday&compare=no")
+    expect(window.bar(next(iter(now)))).to_be_visible()
+    expect(window.page.locator(".bars .change")).to_have_count(0)
+
+
 def test_a_page_that_was_made_up_to_run_a_script_is_text(window: Tab) -> None:
     window.open("", f"store=teahouse&bots=include&page={SCRIPTED_PAGE}")
     expect(window.chip("page")).to_contain_text(SCRIPTED_PAGE)

@@ -5,13 +5,16 @@ from __future__ import annotations
 import json
 import logging
 import sys
-from dataclasses import asdict
+from dataclasses import asdict, replace
+from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from connectors.insights import Row, Scope
 from dashboards.data import backend, current
 from marketplace.rollups import DIMENSIONS, GRAINS
+
+MARCH, APRIL = datetime(2025, 3, 1), datetime(2025, 4, 1)  # noqa: DTZ001  # by the store's own clock
 
 
 def plain(row: Row) -> list[Any]:
@@ -36,6 +39,13 @@ def main() -> None:
                 "totals": {grain: asdict(backend.trend_with_totals(scope, grain).totals) for grain in GRAINS},
                 "trend": {
                     grain: [plain(row) for row in backend.trend_with_totals(scope, grain).rows] for grain in GRAINS
+                },
+                "compared": {
+                    name: {value: asdict(numbers) for value, numbers in rows.items()}
+                    for name, rows in backend.numbers_of(
+                        replace(scope, since=MARCH, until=APRIL),
+                        tuple((name, tuple(row.value for row in broken_down[name].rows)) for name in names),
+                    ).items()
                 },
                 "breakdowns": {name: [plain(row) for row in broken_down[name].rows] for name in names},
             }

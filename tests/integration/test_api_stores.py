@@ -62,7 +62,8 @@ def test_who_makes_a_store_owns_it_and_its_write_key_is_shown_once_and_works(run
         key = store.pop("write_key")
         assert store == {
             **body, "blocked_networks": [], "honour_opt_out": True, "contact": "", "role": "owner", "tier": "free",
-            "frozen": False, "created_at": "2026-11-29T12:00:00.000Z",
+            "frozen": False, "created_at": "2026-11-29T12:00:00.000Z", "payment_hosts": [], "ignored_referrers": [],
+            "source_rules": [], "trailing_slash": "keep", "page_case": "keep",
         }  # fmt: skip
         assert (made.headers["location"], made.headers["etag"]) == ("/v1/stores/anns-shop", '"1"')
         read = await world.ask("GET", "/v1/stores/anns-shop", "ann")

@@ -47,6 +47,7 @@ def test_an_estimate_less_those_who_left_is_as_far_off_as_the_estimate_and_says_
     insights = Insights(clickhouse)
     shown = [
         insights.breakdowns(question(), ["campaign"], order="visitors")["campaign"].rows[0].numbers,
+        insights.numbers_of(question(), {"campaign": ["spring", "none"]})["campaign"]["spring"],
         insights.totals(question(filters=(("campaign", "spring"),))),
         insights.report(question(), "day", "campaign")[0].numbers,
     ]

@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from marketplace.goals import FIRST_GOALS
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack
+from tests.integration.dashboard_numbers import APRIL, MARCH
 from tests.kits.clicks import STORES
 from tests.kits.insights import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
 
@@ -125,6 +126,7 @@ def test_the_dashboard_shows_what_the_query_layer_answers(world: World) -> None:
     assert done.returncode == 0, done.stderr
     shown: dict[str, Any] = json.loads(done.stdout)
     assert set(shown) == {f"{store} {bots}" for store in STORES for bots in BOTS}
+    compared = 0
     for name, numbers in shown.items():
         store, bots = name.split()
         scope = Scope(store, ZoneInfo(STORES[store].timezone), bots=bots)
@@ -134,6 +136,14 @@ def test_the_dashboard_shows_what_the_query_layer_answers(world: World) -> None:
         for split in FILTERABLE:
             expected = world.insights.breakdowns(scope, [split], 10_000)[split].rows
             assert numbers["breakdowns"][split] == [plain(row) for row in expected]
+            if bots != "exclude":
+                continue
+            # What rows are compared with is what a report of that period says.
+            reported = world.insights.report(replace(scope, since=MARCH, until=APRIL), "month", split)
+            shown_before, there = numbers["compared"][split], {row.value for row in expected}
+            assert shown_before == {row.value: asdict(row.numbers) for row in reported if row.value in there}
+            compared += len(shown_before)
+    assert compared > 100
 
 
 def plain(row: Row) -> list[Any]:

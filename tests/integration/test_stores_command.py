@@ -159,12 +159,31 @@ def test_settings_are_changed_where_they_are_named_and_nowhere_else(quickly: InP
     slug = f"set-{uuid.uuid4().hex[:8]}"
     quickly("create", slug, "--domain", "a.example", "--block", "192.0.2.0/24")
     wanted = ("--title", " Mugs ", "--timezone", "Asia/Kathmandu", "--domain", "b.example")
-    assert json.loads(quickly("set", slug, *wanted, "--json")) == {
+    settings = {
         "store": slug, "title": "Mugs", "timezone": "Asia/Kathmandu", "domains": ["b.example"],
-        "blocked_networks": ["192.0.2.0/24"],
+        "blocked_networks": ["192.0.2.0/24"], "honour_opt_out": True, "payment_hosts": [], "ignored_referrers": [],
+        "source_rules": [], "trailing_slash": "keep", "page_case": "keep",
     }  # fmt: skip
+    assert json.loads(quickly("set", slug, *wanted, "--json")) == settings
+    links = ("--payment-host", "WWW.Pay.example", "--ignored-referrer", "login.example", "--page-case", "lower")
+    rules = ("--source-rule", "referrer:partner.example=Partner/affiliate", "--source-rule", "utm_source:a=b=c")
+    quickly("set", slug, *links, *rules, "--count-opted-out")
+    assert json.loads(quickly("show", slug, "--json")) == settings | {
+        "payment_hosts": ["pay.example"], "ignored_referrers": ["login.example"], "page_case": "lower",
+        "honour_opt_out": False,
+        "source_rules": [
+            {"match": "referrer", "value": "partner.example", "source": "partner", "medium": "affiliate"},
+            {"match": "utm_source", "value": "a=b", "source": "c", "medium": ""},
+        ],
+    }  # fmt: skip
+    assert "source rules: referrer:partner.example=partner/affiliate, utm_source:a=b=c" in quickly("show", slug)
     assert "blocked networks: none" in quickly("set", slug, "--block", "")
-    for wrong in (["--timezone", "Mars"], ["--domain", "https://x"], ["--block", "all"], ["--title", " "], []):
+    wrongs: tuple[list[str], ...] = (
+        ["--timezone", "Mars"], ["--domain", "https://x"], ["--block", "all"], ["--title", " "], [],
+        ["--payment-host", "b.example"], ["--source-rule", "partner"], ["--source-rule", "page:/x=y"],
+        ["--ignored-referrer", "pay.example"],
+    )  # fmt: skip
+    for wrong in wrongs:
         with pytest.raises(InvalidStore):
             quickly("set", slug, *wrong)
 

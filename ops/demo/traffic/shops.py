@@ -6,11 +6,16 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import Final
 
+from marketplace.goals import FIRST_GOALS, Goal
 from marketplace.stores import Store, hash_write_key
 from ops.demo.catalogs import catalog_of
 
 OFFICE_NETWORK: Final = "203.0.113.0/24"
 """The network that one seller blocks: a range reserved for documentation, without real visitors."""
+
+
+LETTER: Final = Goal("Wants the newsletter", "event", "newsletter")
+"""A goal of the shops' own, beside those that every store begins with."""
 
 
 @dataclass(frozen=True)
@@ -126,6 +131,7 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),
         honour_opt_out=shop.honours_opt_out,
         contact=f"hello@{shop.name}.example",
+        goals=(*FIRST_GOALS, LETTER),
     )
 
 

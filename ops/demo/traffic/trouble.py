@@ -94,16 +94,21 @@ def hasty(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     at_ms -= at_ms % MINUTE_MS
     for step, moment in enumerate(visit.moments):
         moment.at_ms = at_ms + step * 350
-        moment.event.update(type="view", url=visitors.url(f"/collections/all?page={step}"))
-        moment.event.pop("target", None)
+        moment.event = _view_of(moment.event, visitors.url(f"/collections/all?page={step}"))
     return _whole(visit)
+
+
+def _view_of(event: dict[str, Any], url: str) -> dict[str, Any]:
+    """The event as a page view of another page."""
+    kept = {name: value for name, value in event.items() if name not in ("target", "name", "properties")}
+    return {**kept, "type": "view", "url": url}
 
 
 def prober(visitors: Visitors, rng: random.Random, at_ms: int) -> Scene:
     """A vulnerability scanner with a browser's user agent."""
     visit = visitors.visit_pages(visitors.stranger(), at_ms, len(PROBES), pause_seconds=1)
     for moment, path in zip(visit.moments, PROBES, strict=True):
-        moment.event.update(type="view", url=visitors.url(path))
+        moment.event = _view_of(moment.event, visitors.url(path))
     return _whole(visit)
 
 

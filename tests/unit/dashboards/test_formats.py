@@ -85,6 +85,20 @@ def test_an_estimate_of_visitors_is_distinguished_from_an_exact_number() -> None
     assert "off by less than 12" in words.exactness(estimate)
 
 
+@pytest.mark.parametrize(
+    ("grown", "text", "spoken"),
+    [
+        (0.125, "\N{BLACK UP-POINTING TRIANGLE} +12%", "up 12% on the period before"),
+        (-1.0, "\N{BLACK DOWN-POINTING TRIANGLE} -100%", "down 100% on the period before"),
+        (-0.004, "0%", "unchanged"),
+        (500.0, "\N{BLACK UP-POINTING TRIANGLE} +999%+", "up 999%+ on the period before"),
+        (words.change(7, 0), "n/a", "not comparable, the period before had none"),
+    ],
+)
+def test_a_change_is_said_with_sign_and_arrow_and_in_words(grown: float | None, text: str, spoken: str) -> None:
+    assert words.change_words(grown)[:2] == (text, spoken)
+
+
 def test_every_dimension_has_a_name_for_one_and_for_many() -> None:
     assert set(words.LABELS) == set(words.PLURALS) == set(FILTERS)
 

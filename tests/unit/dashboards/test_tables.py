@@ -48,6 +48,19 @@ def test_a_row_is_compared_with_the_same_value_of_the_period_before() -> None:
     assert "change" not in drawn("page", [TEA], "visitors").column_names
 
 
+@pytest.mark.parametrize(("more", "missing"), [(False, "0"), (True, "")])
+def test_a_csv_has_the_numbers_of_the_period_before_and_none_where_they_are_not_known(more: bool, missing: str) -> None:
+    fresh = Row(None, "/new", Numbers(visitors=5))
+    before = Breakdown("page", (Row(None, "/tea", Numbers(visitors=16, sessions=4, bounces=1)),), more=more)
+    first, second = lines_of(to_csv(Breakdown("page", (TEA, fresh), more=False), before=before))
+    assert (first["visitors"], first["visitors_before"], first["bounce_rate_before"]) == ("20", "16", "0.25")
+    assert (second["visitors"], second["visitors_before"], second["bounce_rate_before"]) == ("5", missing, "")
+    exits = to_csv(Breakdown("exit_page", (TEA,), more=False), before=before)
+    assert [name for name in lines_of(exits)[0] if name.endswith("_before")] == [
+        "sessions_before", "bounces_before", "bounce_rate_before", "duration_ms_before",
+    ]  # fmt: skip
+
+
 @pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Sessions")])
 def test_sessions_that_began_or_ended_there_say_so(dimension: str, title: str) -> None:
     assert column_config(dimension)["sessions"]["label"] == title

@@ -21,12 +21,13 @@ from marketplace.clicks.record import Client, Visitor, collected_click
 from marketplace.clicks.split import RefusedBody
 from marketplace.clicks.visitors import cookieless_visitor, first_party_visitor, truncate_ip
 from marketplace.enrichments import Lookups
+from marketplace.goals import is_reached
 from ops.demo.services.sender import encode_body
 from ops.demo.traffic import trouble
 from ops.demo.traffic.people import Visitors
 from ops.demo.traffic.places import BROWSERS, CRAWLERS, NETWORKS, NETWORKS_V6
 from ops.demo.traffic.requests import MAX_BATCH, Post, Traffic, until
-from ops.demo.traffic.shops import SHOPS, Shop, store_of, write_key
+from ops.demo.traffic.shops import LETTER, SHOPS, Shop, store_of, write_key
 from ops.demo.traffic.trouble import KINDS, SceneMaker
 from ops.oracle import Expected, LogRecord, expect
 
@@ -116,6 +117,21 @@ def test_a_small_backlog_has_every_outcome_and_every_store() -> None:
     assert {key[0] for key in expected.received} == {shop.name for shop in SHOPS}
     assert refused > 0
     assert outcomes["counted"] > 1_200
+
+
+def test_a_small_share_of_the_traffic_are_named_events_that_reach_goals() -> None:
+    expected, _ = collect(Traffic(1, NOW_MS).backlog(6_000))
+    people = [fact for fact in expected.facts if fact.outcome == "counted"]
+    named = [fact for fact in people if fact.type == "event"]
+    assert 0.01 < len(named) / len(people) < 0.08
+    assert {fact.columns["name"] for fact in named} == {
+        "add_to_cart", "begin_checkout", "newsletter", "search", "share",
+    }  # fmt: skip
+    assert all(fact.properties for fact in named)
+    goals = store_of(SHOPS[0], SHOPS[0].name, 1).goals
+    events = [({**fact.columns, "type": fact.type}, fact.properties) for fact in named if fact.store == SHOPS[0].name]
+    reached = {goal.name for goal in goals if any(is_reached(goal, *event) for event in events)}
+    assert reached == {"Put into the cart", "Began a checkout", LETTER.name}
 
 
 def test_ordinary_visits_never_lie_in_the_future() -> None:

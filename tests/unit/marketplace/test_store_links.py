@@ -11,7 +11,7 @@ from connectors.mongo.stores import MemoryStores, from_document, to_document
 from marketplace.enrichments.referral import arrival, decide
 from marketplace.enrichments.referral_links import host_of
 from marketplace.enrichments.store_rules import SourceRule, read_rules, rules_text
-from marketplace.store_links import checked_hosts, checked_source_rule, page_by_rules
+from marketplace.store_links import InvalidLinkRule, checked_hosts, checked_source_rule, page_by_rules
 from marketplace.stores import InvalidStore, Store
 
 STORE = Store("shop", "Shop", "UTC", ("shop.example",), "0" * 64, "0" * 64)
@@ -105,6 +105,12 @@ def test_a_stores_rules_survive_their_text() -> None:
 def test_a_rule_that_contradicts_another_or_can_never_match_is_refused(fields: dict[str, Any], reason: str) -> None:
     with pytest.raises(InvalidStore, match=reason):
         replace(STORE, **fields)
+
+
+@pytest.mark.parametrize("parts", [("a", "x" * 121, ""), ("a", "x", "ß" * 61), ("x" * 121, "x", "")])
+def test_a_rule_whose_label_would_be_cut_is_refused(parts: tuple[str, str, str]) -> None:
+    with pytest.raises(InvalidLinkRule, match="120 characters at most"):
+        checked_source_rule("utm_source", *parts)
 
 
 def test_what_a_person_writes_becomes_the_one_form() -> None:

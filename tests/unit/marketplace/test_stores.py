@@ -4,14 +4,37 @@ from dataclasses import replace
 
 import pytest
 
-from marketplace.stores import InvalidStore, Store, checked_domain, checked_zone, import_key, store_of_import_key
+from marketplace.stores import (
+    InvalidStore,
+    Store,
+    checked_domain,
+    checked_domains,
+    checked_networks,
+    checked_zone,
+    import_key,
+    store_of_import_key,
+)
 
 SHOP = Store("shop", "A shop", "UTC", ("shop.example",), "0" * 64, "5a" * 32)
 
 
-@pytest.mark.parametrize("domain", ["shop.example", "localhost", "a-b.shop.example", "bücher.example"])
+@pytest.mark.parametrize("domain", ["shop.example", "localhost", "a-b.shop.example", "www.shop.example"])
 def test_a_host_alone_is_a_domain(domain: str) -> None:
     assert checked_domain(domain) == domain
+
+
+@pytest.mark.parametrize("domain", ["Bücher.example", "bücher.example.", "XN--Bcher-kva.example"])
+def test_a_domain_has_one_form(domain: str) -> None:
+    assert checked_domains([domain, "bücher.example"]) == ("xn--bcher-kva.example",)
+
+
+def test_lists_of_hosts_and_networks_are_bounded_and_have_each_once() -> None:
+    assert checked_networks(["192.0.2.0/24", "2001:DB8::/32", "2001:db8:0::/32"]) == ("192.0.2.0/24", "2001:db8::/32")
+    assert len(checked_domains(f"a{number}.example" for number in range(50))) == 50
+    with pytest.raises(InvalidStore, match="domains: 50 at most, not 51"):
+        checked_domains(f"a{number}.example" for number in range(51))
+    with pytest.raises(InvalidStore, match="blocked networks: 100 at most, not 101"):
+        checked_networks(f"192.0.2.{number}" for number in range(101))
 
 
 @pytest.mark.parametrize("domain", ["", "https://shop.example", "shop.example:80", "a..b", ".shop.example", "a b"])
