@@ -21,7 +21,7 @@ def show() -> None:
     split = frame.view.table if frame.view.table in DIMENSIONS else _FIRST
     conversions.prefetch(frame)
     conversions.prefetch(frame, split)
-    st.subheader("What visitors are to do")
+    st.subheader("Goals")
     panels.freshness(frame, panels.comparison(frame))
     with st.container(border=True):
         st.markdown("**All goals**")

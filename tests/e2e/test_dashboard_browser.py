@@ -387,7 +387,7 @@ def test_goals_are_shown_on_the_overview_and_by_the_values_of_a_dimension(window
     window.open()
     expect(window.page.locator(".st-key-goals")).to_contain_text("Goals")
     window.page.get_by_role("button", name="By channel, page and more").click()
-    expect(window.page.get_by_role("heading", name="What visitors are to do")).to_be_visible()
+    expect(window.page.get_by_role("heading", name="Goals")).to_be_visible()
     window.page.get_by_role("combobox", name="By", exact=True).click()
     window.page.get_by_role("option", name="Country", exact=True).click()
     window.page.wait_for_url("**table=country*")
