@@ -54,6 +54,12 @@ def explain_visit(
         typer.echo(printable(f"{section.name.capitalize()}   {section.version}".rstrip()))
         print_table(("", "value", "because"), section.lines, sentences=("because",))
         typer.echo("")
+    if store:
+        typer.echo(
+            f"'marketplace stores show {store}' lists the store's own rules, 'marketplace stores set' changes them."
+        )
+    else:
+        typer.echo("Without the rules of a store: --store names one.")
 
 
 def _document(section: Section) -> dict[str, object]:

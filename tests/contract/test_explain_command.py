@@ -33,6 +33,7 @@ def test_a_visit_is_explained_by_the_rules_of_its_store(stack: Stack) -> None:
         asked = ["explain", page, "--store", STORE.slug, "--referrer", "https://www.partner.example/", "--json"]
         variables = {"MARKETPLACE_MONGO_URL": stack.urls.mongo, "MARKETPLACE_DATABASE": database}
         done = CliRunner().invoke(make_app(asked), asked, env=variables, catch_exceptions=False)
+        shown = CliRunner().invoke(make_app(asked), asked[:-1], env=variables, catch_exceptions=False)
     finally:
         client.drop_database(database)
         client.close()
@@ -41,3 +42,4 @@ def test_a_visit_is_explained_by_the_rules_of_its_store(stack: Stack) -> None:
     assert (lines["source"]["value"], lines["medium"]["value"]) == ("partner", "affiliate")
     assert lines["source"]["why"] == "the store's own rule: referrer=partner.example"
     assert lines["page"]["value"] == "/shoes"
+    assert f"'marketplace stores show {STORE.slug}' lists the store's own rules" in shown.stdout

@@ -67,35 +67,33 @@ def test_settings_of_links_are_kept_in_one_form_and_read_by_members(run: Run) ->
     run(work)
 
 
-@pytest.mark.parametrize(
-    ("body", "path"),
-    [
-        ({"payment_hosts": ["a.example", "https://pay.example"]}, "/payment_hosts/1"),
-        ({"payment_hosts": ["localhost"]}, "/payment_hosts/0"),
-        ({"payment_hosts": [f"a{number}.example" for number in range(101)]}, "/payment_hosts"),
-        ({"payment_hosts": ["pay.example", "pay.example", "a.pay.example"]}, "/payment_hosts/2"),
-        ({"ignored_referrers": ["a.example", "shop.example"]}, "/ignored_referrers/1"),
-        ({"ignored_referrers": ["x" * 254]}, "/ignored_referrers/0"),
-        ({"domains": ["old-pay.example"]}, "/domains"),
-        ({"source_rules": [RULE, {**RULE, "value": "a.partner.example"}]}, "/source_rules/1"),
-        ({"source_rules": [RULE] * 2, "ignored_referrers": ["partner.example"]}, "/source_rules/0"),
-        ({"source_rules": [{**RULE, "source": "(direct)"}]}, "/source_rules/0"),
-        ({"source_rules": [{**RULE, "source": "x" * 121}]}, "/source_rules/0/source"),
-        ({"source_rules": [{**RULE, "match": "page"}]}, "/source_rules/0/match"),
-        ({"trailing_slash": "add"}, "/trailing_slash"),
-        ({"page_case": None}, "/page_case"),
-    ],
-    ids=str,
+REFUSED: tuple[tuple[dict[str, Any], str], ...] = (
+    ({"payment_hosts": ["a.example", "https://pay.example"]}, "/payment_hosts/1"),
+    ({"payment_hosts": ["localhost"]}, "/payment_hosts/0"),
+    ({"payment_hosts": [f"a{number}.example" for number in range(101)]}, "/payment_hosts"),
+    ({"payment_hosts": ["pay.example", "pay.example", "a.pay.example"]}, "/payment_hosts/2"),
+    ({"ignored_referrers": ["a.example", "shop.example"]}, "/ignored_referrers/1"),
+    ({"ignored_referrers": ["x" * 254]}, "/ignored_referrers/0"),
+    ({"domains": ["old-pay.example"]}, "/domains"),
+    ({"source_rules": [RULE, {**RULE, "value": "a.partner.example"}]}, "/source_rules/1"),
+    ({"source_rules": [RULE] * 2, "ignored_referrers": ["partner.example"]}, "/source_rules/0"),
+    ({"source_rules": [{**RULE, "source": "(direct)"}]}, "/source_rules/0"),
+    ({"source_rules": [{**RULE, "source": "x" * 121}]}, "/source_rules/0/source"),
+    ({"source_rules": [{**RULE, "match": "page"}]}, "/source_rules/0/match"),
+    ({"trailing_slash": "add"}, "/trailing_slash"),
+    ({"page_case": None}, "/page_case"),
 )
-def test_a_setting_that_cannot_be_is_refused_where_it_stands_and_changes_nothing(
-    run: Run, body: dict[str, Any], path: str
-) -> None:
+"""What cannot be, and where the answer says so."""
+
+
+def test_a_setting_that_cannot_be_is_refused_where_it_stands_and_changes_nothing(run: Run) -> None:
     async def work(world: World) -> None:
         await world.store("shop", ann="owner")
         assert (await world.edit("shop", "ann", {"payment_hosts": ["old-pay.example"]})).status_code == 200
         before = await world.everything()
-        refused = await world.edit("shop", "ann", body)
-        assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path), refused.text
+        for body, path in REFUSED:
+            refused = await world.edit("shop", "ann", body)
+            assert (refused.status_code, refused.json()["errors"][0]["path"]) == (422, path), refused.text
         assert await world.everything() == before
 
     run(work)

@@ -64,6 +64,7 @@ def test_a_question_that_reads_too_many_clicks_is_refused_and_says_how_to_ask_le
     scope = scope_of("alpha", filters=(("page", "/wool"),))
     for ask in (
         lambda: careful.breakdowns(scope, ["country"]),
+        lambda: careful.numbers_of(scope, {"country": ["GB"]}),
         lambda: careful.session_distribution(scope),
         lambda: careful.totals(replace(scope, filters=(("page", "/wool"), ("device", "mobile")))),
     ):
@@ -77,6 +78,10 @@ def test_stored_numbers_answer_whatever_the_bound_on_clicks(world: World) -> Non
     assert careful.totals(scope) == world.insights.totals(scope)
     stored = world.insights.breakdowns(scope_of("alpha"), STORED_FILTERS)
     assert careful.breakdowns(scope_of("alpha"), STORED_FILTERS) == stored
+    shown = {split: [row.value for row in found.rows[:3]] for split, found in stored.items()}
+    assert careful.numbers_of(scope_of("alpha"), shown) == {
+        split: {row.value: row.numbers for row in found.rows[:3]} for split, found in stored.items()
+    }
 
 
 ATTACKS = (
@@ -99,6 +104,7 @@ def test_what_looks_like_sql_in_a_filter_is_a_value_that_nothing_has(world: Worl
         assert world.insights.totals(scope) == Numbers()
         assert world.insights.breakdowns(scope, ["source"])["source"].rows == ()
         assert sum(world.insights.session_distribution(scope).by_seconds) == 0
+    assert world.insights.numbers_of(scope_of("alpha"), {"page": [attack]}) == {"page": {}}
 
 
 @pytest.mark.parametrize("attack", ATTACKS)
