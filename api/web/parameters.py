@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final, get_args, get_origin
 
 from fastapi import Request
-from fastapi.dependencies.models import Dependant, ModelField
+from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
 from starlette.routing import BaseRoute
 
@@ -30,11 +30,11 @@ def parameters_of(routes: Sequence[BaseRoute]) -> Parameters:
         (method, route.path): {each.alias: _is_list(each.field_info.annotation) for each in _query(route.dependant)}
         for route in routes
         if isinstance(route, APIRoute) and route.include_in_schema
-        for method in route.methods
+        for method in route.methods or ()
     }
 
 
-def _query(dependant: Dependant) -> list[ModelField]:
+def _query(dependant: Dependant) -> list[Any]:
     return [*dependant.query_params, *(each for inner in dependant.dependencies for each in _query(inner))]
 
 

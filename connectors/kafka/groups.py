@@ -10,7 +10,7 @@ from functools import partial
 from typing import Final, TypeVar
 
 from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
-from confluent_kafka.admin import AdminClient, ConsumerGroupDescription
+from confluent_kafka.admin import AdminClient
 
 from connectors.errors import Unavailable
 from connectors.kafka.authentication import AuthenticationWatch, new_client
@@ -70,8 +70,7 @@ def read_groups(
     connections = AuthenticationWatch()
     admin = new_client(AdminClient, client_config(kafka, "ops.groups", {"error_cb": connections.on_error}))
     try:
-        described = answered(partial(_described, admin, names), timeout_seconds)
-        members = {name: len(group.members) for name, group in described.items()}
+        members = answered(partial(_members, admin, names), timeout_seconds)
         read = {name: answered(partial(_offsets, admin, name, topic), timeout_seconds) for name in names}
     except (KafkaException, TimeoutError) as error:
         raise Unavailable(f"Kafka does not answer: {error}") from error
@@ -111,9 +110,9 @@ def answered(
         pause(_PAUSE_SECONDS)
 
 
-def _described(admin: AdminClient, names: Sequence[str], seconds: float) -> dict[str, ConsumerGroupDescription]:
-    asked = admin.describe_consumer_groups(list(names), request_timeout=seconds)
-    return {name: future.result(seconds) for name, future in asked.items()}
+def _members(admin: AdminClient, names: Sequence[str], seconds: float) -> dict[str, int]:
+    described = admin.describe_consumer_groups(list(names), request_timeout=seconds)
+    return {name: len(future.result(seconds).members) for name, future in described.items()}
 
 
 def _offsets(admin: AdminClient, group: str, topic: str, seconds: float) -> dict[int, int]:
