@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Final
 
 import msgspec
@@ -220,9 +221,10 @@ def build_app(
     app.add_exception_handler(HTTPException, _http_error)
     app.add_exception_handler(Unavailable, _unavailable)
     app.add_exception_handler(Exception, _bug)
-    app.state.openapi = openapi(app)
-    app.state.openapi_page = Page(msgspec.json.encode(app.state.openapi), "application/json")
-    app.state.parameters = parameters_of(app.state.openapi)
+    # Most processes are never asked for the document, and making it would be a quarter of their start.
+    app.state.openapi = cache(lambda: openapi(app))
+    app.state.openapi_page = cache(lambda: Page(msgspec.json.encode(app.state.openapi()), "application/json"))
+    app.state.parameters = parameters_of(app.routes)
     return Edge(app, hosts, observe=observe, refuse=_answer_in(app))
 
 

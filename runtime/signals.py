@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import queue
 import signal
-import threading
 from typing import Final
 
 _SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
@@ -17,7 +17,11 @@ class StopRequest:
     """
 
     def __init__(self) -> None:
-        self._event = threading.Event()
+        self._asked = False
+        # A handler runs on the main thread between any two instructions, those of its own wait included. The lock of
+        # an event or a condition may be taken there already, and would be waited for without end; a simple queue is
+        # made for that.
+        self._wakes: queue.SimpleQueue[None] = queue.SimpleQueue()
 
     def install(self) -> None:
         """Take SIGTERM and SIGINT from now on; on the main thread, by an entrypoint.
@@ -35,15 +39,23 @@ class StopRequest:
 
     def ask(self) -> None:
         """Ask to stop, without a signal."""
-        self._event.set()
+        if not self._asked:
+            self._asked = True
+            self._wakes.put(None)
 
     def asked(self) -> bool:
         """Whether to stop."""
-        return self._event.is_set()
+        return self._asked
 
     def wait(self, seconds: float) -> bool:
         """Wait for a stop request, at most ``seconds``; returns whether to stop."""
-        return self._event.wait(seconds)
+        try:
+            self._wakes.get(timeout=max(0.0, seconds))
+        except queue.Empty:
+            return self._asked
+        # For whoever waits as well, or will.
+        self._wakes.put(None)
+        return True
 
 
 def stop_on_signals() -> StopRequest:

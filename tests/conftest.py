@@ -16,6 +16,9 @@ from tests.kits.processes import processes_marked, wait_until
 
 pytest_plugins = ["tests.kits.stack_fixtures"]
 
+# Nothing that is imported and collected is garbage; it is looked through once, at the end.
+gc.disable()
+
 # The machine that runs the tests is small and busy: examples are bounded, and none is failed for being slow.
 settings.register_profile("quick", max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.register_profile("deep", max_examples=1_000, deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -102,3 +105,4 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """What was collected stays to the end: looking through it at every collection of garbage finds nothing."""
     gc.collect()
     gc.freeze()
+    gc.enable()

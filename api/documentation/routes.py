@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Final
 
 from fastapi import Request, Response
+from fastapi.concurrency import run_in_threadpool
 
 from api.access import Demand
 from api.documentation import pages
@@ -23,7 +24,8 @@ _PROBLEMS: Final = pages.problems()
 @DOCUMENTATION.add("GET", "/openapi.json", demand=Demand.NOTHING, documented=False)
 async def openapi_document(request: Request) -> Response:
     """The OpenAPI document of this API."""
-    return _answer(request, request.app.state.openapi_page)
+    # The first one is made, which takes as long as many requests.
+    return _answer(request, await run_in_threadpool(request.app.state.openapi_page))
 
 
 @DOCUMENTATION.add("GET", "/docs", demand=Demand.NOTHING, documented=False)

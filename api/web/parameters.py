@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
-from typing import Any, Final
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, get_args, get_origin
 
 from fastapi import Request
+from fastapi.dependencies.models import Dependant
+from fastapi.routing import APIRoute
+from starlette.routing import BaseRoute
 
 from api.web.problems import INVALID, FieldError, Problem
 
@@ -17,24 +20,26 @@ Parameters = Mapping[tuple[str, str], Mapping[str, bool]]
 """By method and path template: the names, and whether each is a list."""
 
 
-def parameters_of(document: Mapping[str, Any]) -> Parameters:
-    """The parameters of queries.
+def parameters_of(routes: Sequence[BaseRoute]) -> Parameters:
+    """The parameters of queries of the operations that are documented, as their document will say.
 
     Args:
-        document: The OpenAPI document.
+        routes: Of an application.
     """
     return {
-        (method.upper(), path): {
-            each["name"]: _is_list(each) for each in operation.get("parameters", ()) if each["in"] == "query"
-        }
-        for path, operations in document["paths"].items()
-        for method, operation in operations.items()
+        (method, route.path): {each.alias: _is_list(each.field_info.annotation) for each in _query(route.dependant)}
+        for route in routes
+        if isinstance(route, APIRoute) and route.include_in_schema
+        for method in route.methods or ()
     }
 
 
-def _is_list(parameter: Mapping[str, Any]) -> bool:
-    schema = parameter["schema"]
-    return "array" in (each.get("type") for each in (schema, *schema.get("anyOf", ())))
+def _query(dependant: Dependant) -> list[Any]:
+    return [*dependant.query_params, *(each for inner in dependant.dependencies for each in _query(inner))]
+
+
+def _is_list(annotation: Any) -> bool:
+    return get_origin(annotation) is list or any(_is_list(each) for each in get_args(annotation))
 
 
 def check_parameters(request: Request) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Final
+from functools import partial
+from typing import Final, TypeVar
 
-from confluent_kafka import ConsumerGroupTopicPartitions, KafkaException
+from confluent_kafka import ConsumerGroupTopicPartitions, KafkaError, KafkaException
 from confluent_kafka.admin import AdminClient
 
 from connectors.errors import Unavailable
@@ -16,6 +18,23 @@ from connectors.kafka.client_config import KafkaConnection, client_config
 from connectors.kafka.reader import PartitionReader
 
 _TIMEOUT_SECONDS: Final = 10.0
+_PAUSE_SECONDS: Final = 0.1
+
+RETRIABLE: Final = frozenset(
+    {
+        KafkaError.NETWORK_EXCEPTION,
+        KafkaError.REQUEST_TIMED_OUT,
+        KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+        KafkaError.COORDINATOR_NOT_AVAILABLE,
+        KafkaError.NOT_COORDINATOR,
+        KafkaError.REBALANCE_IN_PROGRESS,
+        KafkaError.UNSTABLE_OFFSET_COMMIT,
+    }
+)
+"""With what a broker answers a request about a group that it, or another one, will answer in a moment: so does a fresh
+one, until it has the topic of offsets. The client's own `retriable()` is never true of answers to an admin."""
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -51,9 +70,8 @@ def read_groups(
     connections = AuthenticationWatch()
     admin = new_client(AdminClient, client_config(kafka, "ops.groups", {"error_cb": connections.on_error}))
     try:
-        described = admin.describe_consumer_groups(list(names), request_timeout=timeout_seconds)
-        members = {name: len(future.result(timeout_seconds).members) for name, future in described.items()}
-        read = {name: _offsets(admin, name, topic, timeout_seconds) for name in names}
+        members = answered(partial(_members, admin, names), timeout_seconds)
+        read = {name: answered(partial(_offsets, admin, name, topic), timeout_seconds) for name in names}
     except (KafkaException, TimeoutError) as error:
         raise Unavailable(f"Kafka does not answer: {error}") from error
     return {
@@ -64,8 +82,41 @@ def read_groups(
     }
 
 
-def _offsets(admin: AdminClient, group: str, topic: str, timeout_seconds: float) -> dict[int, int]:
+def answered(
+    ask: Callable[[float], T],
+    timeout_seconds: float,
+    clock: Callable[[], float] = time.monotonic,
+    pause: Callable[[float], object] = time.sleep,
+) -> T:
+    """What a question about groups is answered with, which is asked until the answer is none of :data:`RETRIABLE`.
+
+    Args:
+        ask: The question; gets the seconds that are left for it.
+        timeout_seconds: For all of it.
+        clock: Seconds from some moment on.
+        pause: Waits.
+
+    Raises:
+        KafkaException: Another answer, or the last one in time.
+        TimeoutError: There is none.
+    """
+    deadline = clock() + timeout_seconds
+    while True:
+        try:
+            return ask(deadline - clock())
+        except KafkaException as error:
+            if error.args[0].code() not in RETRIABLE or clock() + _PAUSE_SECONDS >= deadline:
+                raise
+        pause(_PAUSE_SECONDS)
+
+
+def _members(admin: AdminClient, names: Sequence[str], seconds: float) -> dict[str, int]:
+    described = admin.describe_consumer_groups(list(names), request_timeout=seconds)
+    return {name: len(future.result(seconds).members) for name, future in described.items()}
+
+
+def _offsets(admin: AdminClient, group: str, topic: str, seconds: float) -> dict[int, int]:
     wanted = [ConsumerGroupTopicPartitions(group)]
-    asked = admin.list_consumer_group_offsets(wanted, request_timeout=timeout_seconds)
-    found = asked[group].result(timeout_seconds).topic_partitions
+    asked = admin.list_consumer_group_offsets(wanted, request_timeout=seconds)
+    found = asked[group].result(seconds).topic_partitions
     return {place.partition: place.offset for place in found if place.topic == topic and place.offset >= 0}

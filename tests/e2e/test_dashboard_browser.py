@@ -23,7 +23,7 @@ from dashboards.ui import formats as words
 from dashboards.ui.table_csv import BOM, CSV_COLUMNS, to_csv
 from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
-from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
+from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab, used_again
 from tests.kits.processes import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
@@ -38,12 +38,19 @@ def context(browser: Browser) -> Iterator[BrowserContext]:
         yield opened
 
 
-@pytest.fixture
-def window(context: BrowserContext, shown: Shown) -> Iterator[Tab]:
-    """A new page; at the end nothing may have gone wrong in it."""
+@pytest.fixture(scope="module")
+def one_page(context: BrowserContext, shown: Shown) -> Iterator[Tab]:
+    """The page of all tests, which follow one another."""
     with page_in(context, shown.url) as opened:
         yield opened
-        opened.assert_sound()
+
+
+@pytest.fixture
+def window(one_page: Tab) -> Iterator[Tab]:
+    """A page like a new one; at the end nothing may have gone wrong in it."""
+    used_again(one_page)
+    yield one_page
+    one_page.assert_sound()
 
 
 def scope_of(store: str = "teahouse", **filters: str) -> Scope:
@@ -183,8 +190,7 @@ def test_an_address_that_makes_no_sense_shows_the_usual_view_and_says_what_was_l
     window.open("", "store=teahouse&period=eternity&bots=%27&metric=money&from=x")
     told = window.page.get_by_text("Left out of the address")
     expect(told).to_contain_text("period=eternity")
-    window.page.get_by_role("combobox", name="Days").click()
-    window.page.get_by_role("option", name="Last 7 days").click()
+    window.choose("Days", "Last 7 days")
     expect(told).to_have_count(0)
 
 
@@ -388,8 +394,7 @@ def test_goals_are_shown_on_the_overview_and_by_the_values_of_a_dimension(window
     expect(window.page.locator(".st-key-goals")).to_contain_text("Goals")
     window.page.get_by_role("button", name="By channel, page and more").click()
     expect(window.page.get_by_role("heading", name="Goals")).to_be_visible()
-    window.page.get_by_role("combobox", name="By", exact=True).click()
-    window.page.get_by_role("option", name="Country", exact=True).click()
+    window.choose("By", "Country")
     window.page.wait_for_url("**table=country*")
     found = shown.insights.conversions(scope_of(), SHOPS["teahouse"].goals, "country")
     assert len(found["Paid"]) > 1
@@ -411,16 +416,14 @@ def test_ten_thousand_rows_are_shown_and_taken_unavailable(window: Tab, shown: S
 
 def test_another_store_is_chosen_without_the_filters_of_this_one(window: Tab) -> None:
     window.open("", "store=teahouse&product=green")
-    window.page.get_by_role("combobox", name="Store").click()
-    window.page.get_by_role("option", name="Wide").click()
+    window.choose("Store", "Wide")
     expect(window.metric("Page views")).to_have_text(words.count(WIDE_PAGES))
     assert query_of(window) == {"store": "wide"}
 
 
 def test_bots_are_left_out_until_they_are_asked_for(window: Tab, shown: Shown) -> None:
     window.open()
-    window.page.get_by_role("combobox", name="Who").click()
-    window.page.get_by_role("option", name="Bots only").click()
+    window.choose("Who", "Bots only")
     bots: Any = shown.insights.totals(replace(scope_of(), bots="only"))
     assert bots.views > 0
     expect(window.metric("Page views")).to_have_text(words.count(bots.views))

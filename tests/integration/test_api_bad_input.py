@@ -24,7 +24,7 @@ from tests.kits.orders import FOREIGN_COUNTED, FOREIGN_ORDER
 from tests.kits.tenancy import Work, World, application, worlds_with_identity
 
 Run = Callable[[Work], None]
-OPENAPI: Final[dict[str, Any]] = application().app.state.openapi  # type: ignore[attr-defined]
+OPENAPI: Final[dict[str, Any]] = application().app.state.openapi()  # type: ignore[attr-defined]
 SCHEMAS: Final[dict[str, Any]] = OPENAPI["components"]["schemas"]
 PAGES: Final = ("/docs", "/problems", "/openapi.json")
 """For people, who send nothing."""

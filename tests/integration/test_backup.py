@@ -25,6 +25,7 @@ from ops.stack.backup.restore import restore
 from ops.stack.backup.still import standing_still
 from ops.stack.state.model import write_state
 from ops.stack.supervisor.standstill import stands_still
+from tests.kits import commands
 from tests.kits.stack import ROOT, eventually, polled
 from tests.kits.stack_disks import small_disk
 
@@ -258,8 +259,7 @@ def test_a_copy_that_takes_too_long_is_none_and_everything_goes_on_meanwhile(sta
 def run_command(folder: Path, *arguments: str) -> tuple[int, str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(folder)}
-    command = [sys.executable, "-c", COMMANDS, *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60, env=environment, check=False)
+    done = commands.run_command(*arguments, cwd=Path.cwd(), env=environment, code=COMMANDS)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -27,6 +26,7 @@ from marketplace.stores import InvalidStore, hash_write_key
 from ops.cli import expected_errors, make_app
 from ops.stack import Stack
 from runtime.ports import free_ports
+from tests.kits.commands import run_command
 
 WITHOUT_MONGO_SECONDS = 20.0  # four, and what a busy machine needs to start a command
 ROOT = Path(__file__).resolve().parents[2]
@@ -43,15 +43,7 @@ def command(tmp_path: Path, mongo_url: str, database: str) -> Command:
     }
 
     def run(*arguments: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            [sys.executable, "-m", "ops.cli", "stores", *arguments],
-            env=environment,
-            cwd=tmp_path,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        return run_command("stores", *arguments, cwd=tmp_path, env=environment)
 
     return run
 

@@ -7,7 +7,6 @@ import random
 import re
 import signal
 import subprocess
-import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
@@ -27,6 +26,7 @@ from ops.stack import Stack
 from ops.stack.registry import REGISTRY
 from runtime.ports import free_ports
 from runtime.sections import Settings
+from tests.kits.commands import run_command
 from tests.kits.dashboard import environment_of, service
 
 PASSWORD = "correct horse battery"
@@ -64,15 +64,7 @@ class Api:
 
     def command(self, *arguments: str) -> str:
         """What ``marketplace`` prints on the same data."""
-        done = subprocess.run(
-            [sys.executable, "-m", "ops.cli", *arguments],
-            env={**self.environment, "NO_COLOR": "1"},
-            cwd=self.folder,
-            capture_output=True,
-            text=True,
-            timeout=60,
-            check=False,
-        )
+        done = run_command(*arguments, cwd=self.folder, env={**self.environment, "NO_COLOR": "1"})
         assert done.returncode == 0, done.stderr
         return done.stdout
 

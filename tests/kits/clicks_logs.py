@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from flows.clicks.processor import DEFAULT_PAGE_BYTES
 from ops.oracle import LogRecord
 from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, STORES, as_bytes, event, ms, visitor_of
+from tests.kits.depth import CHAOS_SEEDS
 
 EXPLORE: Final = os.environ.get("MARKETPLACE_TEST_EXPLORE", "")
 """Unset: the same examples in every run. A number: that many new ones."""
@@ -35,10 +36,12 @@ def examples(count: int) -> settings:
 
 
 def seeds(count: int) -> range:
-    """So many of the fixed seeds; exploring begins where they end."""
+    """So many of the fixed seeds in ``make chaos``, fewer in every run; exploring begins where they end."""
     if EXPLORE:
         return range(count, count + int(EXPLORE))
-    return range(count // 8 if _FEW else count)
+    if CHAOS_SEEDS >= 3:
+        return range(count)
+    return range(count // 8 if _FEW else 2 * count // 5)
 
 
 ANCHORS: Final = tuple(

@@ -11,13 +11,23 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
+from playwright.sync_api import (
+    Browser,
+    BrowserContext,
+    ConsoleMessage,
+    Locator,
+    Page,
+    ViewportSize,
+    expect,
+    sync_playwright,
+)
+from playwright.sync_api import TimeoutError as PlaywrightTimeout
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
@@ -39,6 +49,10 @@ PAGES: Final = {
 
 PATIENCE_MS: Final = 20_000
 """How long a test waits for what should come within a second: the machine may be busy with other things."""
+
+_DESK: Final[ViewportSize] = {"width": 1280, "height": 900}
+_MOMENT_MS: Final = 2_000
+"""How long a list of options that is open can be waited for before it is looked whether it still is."""
 
 _ARGUMENTS: Final = (
     "--no-sandbox", "--disable-gpu", "--disable-background-networking", "--disable-component-update",
@@ -217,12 +231,32 @@ class Tab:
 
     def store_options(self) -> list[str]:
         """The stores that the switcher offers."""
-        self.page.get_by_role("combobox", name="Store").click()
         options = self.page.get_by_role("option")
-        expect(options.first).to_be_visible()
+        self._open("Store", options.first)
         found = options.all_inner_texts()
         self.page.keyboard.press("Escape")
         return found
+
+    def choose(self, combobox: str, option: str) -> None:
+        """Choose an option of a list."""
+        wanted = self.page.get_by_role("option", name=option, exact=True)
+        self._open(combobox, wanted, lambda: wanted.click(timeout=_MOMENT_MS))
+
+    def _open(self, combobox: str, option: Locator, use: Callable[[], None] = lambda: None) -> None:
+        """Open a list and use it: a page closes it that is drawn once more, and it is opened again."""
+        deadline = time.monotonic() + PATIENCE_MS / 1_000
+        while True:
+            self.wait_drawn()
+            try:
+                if not option.is_visible():
+                    self.page.get_by_role("combobox", name=combobox, exact=True).click(timeout=_MOMENT_MS)
+                    option.wait_for(timeout=_MOMENT_MS)
+                use()
+            except PlaywrightTimeout:
+                if time.monotonic() > deadline:
+                    raise
+            else:
+                return
 
     def metric(self, label: str) -> Locator:
         """A number on top of a page."""
@@ -266,11 +300,21 @@ def tab(browser: Browser, url: str, **options: Any) -> Iterator[Tab]:
 @contextmanager
 def fresh(browser: Browser, **options: Any) -> Iterator[BrowserContext]:
     """A browser without cache, cookies or history."""
-    context = browser.new_context(**{"viewport": {"width": 1280, "height": 900}, "user_agent": CHROME, **options})
+    context = browser.new_context(**{"viewport": _DESK, "user_agent": CHROME, **options})
     try:
         yield context
     finally:
         context.close()
+
+
+def used_again(opened: Tab) -> None:
+    """Make a page what a new one is to a test that opens the dashboard in it.
+
+    A page that has the dashboard's scripts already opens it for two thirds of what a new one takes.
+    """
+    opened.problems.clear()
+    opened.page.emulate_media(color_scheme="null")
+    opened.page.set_viewport_size(_DESK)
 
 
 @contextmanager

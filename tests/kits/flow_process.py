@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
@@ -28,6 +27,7 @@ from marketplace.flows import CLICKS_FLOW
 from marketplace.topics import CLICKS_COLLECTED, CLICKS_DEAD
 from runtime.sections import Settings
 from tests.kits.clicks import as_bytes, event, ms
+from tests.kits.commands import run_command
 from tests.kits.demo import ROOT
 from tests.kits.processes import wait_until
 
@@ -131,14 +131,8 @@ def failure_of(runner: FlowProcessSet, seconds: float) -> str:
 def command(settings: Settings, *arguments: str) -> subprocess.CompletedProcess[str]:
     base = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     own = {"MARKETPLACE_DATABASE": settings.database, "MARKETPLACE_DATA": str(settings.data_dir)}
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        env={**base, **settings.urls.environment(), **own, "PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**base, **settings.urls.environment(), **own, "PYTHONPATH": str(ROOT)}
+    return run_command(*arguments, cwd=Path.cwd(), env=environment)
 
 
 def ledger_of(settings: Settings) -> dict[str, Any]:

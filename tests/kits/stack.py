@@ -2,8 +2,6 @@
 
 import gc
 import os
-import subprocess
-import sys
 import time
 import warnings
 from collections.abc import Callable, Iterator
@@ -12,6 +10,7 @@ from pathlib import Path
 
 from ops.stack import Part, Stack
 from ops.stack.supervisor.reaper import start_time
+from tests.kits.commands import run_command
 
 ROOT = Path(__file__).resolve().parents[2]
 LIGHT: frozenset[Part] = frozenset({"clickhouse", "redis"})
@@ -44,14 +43,7 @@ def command(folder: Path, *arguments: str, cli: str = CLI, **variables: str) -> 
     """A command's exit code and all it says."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
     environment |= {"PYTHONPATH": str(ROOT), "MARKETPLACE_DATA": str(folder), **variables}
-    done = subprocess.run(
-        [sys.executable, "-c", cli, *arguments],
-        capture_output=True,
-        text=True,
-        timeout=90,
-        env=environment,
-        check=False,
-    )
+    done = run_command(*arguments, cwd=Path.cwd(), env=environment, code=cli, timeout=90)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import itertools
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -154,18 +155,48 @@ class Kept(ConnectionsInUse, CommandListener):
         super().__init__()
         self.documents: dict[str, list[Any]] = {}
         self._database = database
+        self._changes: Counter[str] = Counter()
+        self._running: dict[int, frozenset[str]] = {}
+        # What a transaction has written others see only when it is committed.
+        self._in_transactions: frozenset[str] = frozenset()
+
+    def changes(self, collection: str) -> int:
+        """How often something may have changed there."""
+        return self._changes[collection]
+
+    def keep(self, collection: str, documents: list[Any], changes: int) -> None:
+        """What somebody has read who asked for :meth:`changes` before, unless there were some since."""
+        if self._changes[collection] == changes and collection not in self._being_written():
+            self.documents[collection] = documents
 
     def started(self, event: CommandStartedEvent) -> None:
-        """Forget what may change."""
-        collection = event.command.get(event.command_name)
-        if event.database_name == self._database and event.command_name not in self._READING:
-            self.documents.pop(str(collection), None)
+        """Forget what may change, now and when the command is done."""
+        if event.command_name in self._READING:
+            return
+        if event.command_name == "commitTransaction":
+            self._running[event.request_id] = self._in_transactions
+        elif event.database_name == self._database:
+            written = frozenset({str(event.command.get(event.command_name))})
+            self._running[event.request_id] = written
+            if "autocommit" in event.command:
+                self._in_transactions |= written
+            self._forget(written)
 
     def succeeded(self, event: CommandSucceededEvent) -> None:
-        """See pymongo."""
+        """Forget what has changed."""
+        self._forget(self._running.pop(event.request_id, frozenset()))
 
     def failed(self, event: CommandFailedEvent) -> None:
-        """See pymongo."""
+        """A part of it may be done all the same."""
+        self._forget(self._running.pop(event.request_id, frozenset()))
+
+    def _being_written(self) -> frozenset[str]:
+        return frozenset().union(*self._running.values())
+
+    def _forget(self, collections: Iterable[str]) -> None:
+        for collection in collections:
+            self._changes[collection] += 1
+            self.documents.pop(collection, None)
 
 
 def without_counters(snapshot: Mapping[str, list[Any]]) -> dict[str, list[Any]]:
@@ -238,7 +269,7 @@ class World:
     @property
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        found: dict[str, Any] = self.app.app.state.openapi  # type: ignore[attr-defined]
+        found: dict[str, Any] = self.app.app.state.openapi()  # type: ignore[attr-defined]
         return found
 
     @property
@@ -319,9 +350,15 @@ class World:
         return {each.name: await self._documents(each.name) for each in COLLECTIONS}
 
     async def _documents(self, collection: str) -> list[Any]:
+        if self.kept is not None and collection in self.kept.documents:
+            return self.kept.documents[collection]
+        changes = 0 if self.kept is None else self.kept.changes(collection)
         found = await self.client[self.database][collection].find().to_list()
         # Mongo takes longer to sort a few of them.
-        return sorted(found, key=lambda each: str(each["_id"]))
+        documents = sorted(found, key=lambda each: str(each["_id"]))
+        if self.kept is not None:
+            self.kept.keep(collection, documents, changes)
+        return documents
 
     async def insert(self, documents: Mapping[str, list[Any]]) -> None:
         """Write documents, by collection, as a snapshot has them."""
@@ -331,9 +368,8 @@ class World:
 
     async def restore(self, snapshot: Mapping[str, list[Any]]) -> None:
         """Make all documents what they were; only those that are not are written."""
-        known = {} if self.kept is None else {**self.kept.documents}
         for name, documents in snapshot.items():
-            now = known[name] if name in known else await self._documents(name)
+            now = await self._documents(name)
             if now is documents:
                 continue
             there, wanted = ({each["_id"]: each for each in several} for several in (now, documents))
@@ -377,8 +413,8 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
     async def whole() -> None:
         client = connect_async(polled(mongo_url))
         try:
-            for collection in COLLECTIONS:
-                await client[database][collection.name].delete_many({})
+            for name in await not_empty(client, database):
+                await client[database][name].delete_many({})
             world = World(client, database, clickhouse=clickhouse)
             await work(world)
             await world.catalog.close()
@@ -386,6 +422,17 @@ def run_in_world(mongo_url: str, database: str, work: Work, clickhouse: ClickHou
             await client.close()
 
     asyncio.run(whole())
+
+
+async def not_empty(client: Documents, database: str) -> list[str]:
+    """The collections that have documents, by one question: of a test's some thirty few have any."""
+
+    def found(name: str) -> list[dict[str, Any]]:
+        return [{"$limit": 1}, {"$project": {"_id": {"$literal": name}}}]
+
+    first, *others = (each.name for each in COLLECTIONS)
+    pipeline = [*found(first), *({"$unionWith": {"coll": each, "pipeline": found(each)}} for each in others)]
+    return [each["_id"] async for each in await client[database][first].aggregate(pipeline)]
 
 
 @contextmanager

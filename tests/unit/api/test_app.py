@@ -119,7 +119,7 @@ def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BOD
 APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05, body_seconds=0.05)
 # Pages of the storefront answer with pages; tests/unit/storefront is about them.
 RULES = {key: rule for key, rule in APP.app.state.rules.items() if not is_page(key[1])}  # type: ignore[attr-defined]
-OPENAPI = APP.app.state.openapi  # type: ignore[attr-defined]
+OPENAPI = APP.app.state.openapi()  # type: ignore[attr-defined]
 
 
 def path_of(template: str) -> str:

@@ -11,7 +11,7 @@ import pytest
 
 from api.orders import schemas as order_schemas
 from api.web.problems import PROBLEM_TYPES
-from tests.unit.api.test_app import OPENAPI, RULES, ask, assert_problem
+from tests.unit.api.test_app import APP, OPENAPI, RULES, ask, assert_problem
 
 PAGES = ["/docs", "/problems", *(f"/problems/{kind.name}" for kind in PROBLEM_TYPES)]
 
@@ -22,6 +22,20 @@ def operations() -> list[Any]:
         for path in OPENAPI["paths"].values()
         for operation in path.values()
     ]
+
+
+def test_the_parameters_of_queries_that_are_taken_are_those_of_the_document() -> None:
+    documented = {
+        (method.upper(), path): {
+            each["name"]: "array" in (one.get("type") for one in (each["schema"], *each["schema"].get("anyOf", ())))
+            for each in operation.get("parameters", ())
+            if each["in"] == "query"
+        }
+        for path, operations in OPENAPI["paths"].items()
+        for method, operation in operations.items()
+    }
+    assert APP.app.state.parameters == documented  # type: ignore[attr-defined]  # what is within is the application
+    assert {True, False} <= {is_list for names in documented.values() for is_list in names.values()}
 
 
 def test_the_document_is_openapi_3_1_and_what_the_application_says() -> None:

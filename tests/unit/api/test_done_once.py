@@ -66,7 +66,7 @@ def test_a_post_of_a_feature_that_moves_money_or_stock_cannot_leave_it_open() ->
 
 @pytest.mark.parametrize("path", sorted(ONCE))
 def test_the_document_says_that_the_key_is_needed(path: str) -> None:
-    document = APP.app.state.openapi  # type: ignore[attr-defined]  # what is within is the application
+    document = APP.app.state.openapi()  # type: ignore[attr-defined]  # what is within is the application
     operation = document["paths"][path]["post"]
     (key,) = [each for each in operation["parameters"] if each["name"] == "Idempotency-Key"]
     assert (key["in"], key["required"]) == ("header", True)

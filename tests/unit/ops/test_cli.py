@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator, Sequence
 from enum import Enum
 from importlib.metadata import version
@@ -20,21 +19,12 @@ from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.settings import Urls
 from ops.cli import make_app
 from ops.reference.cli import TARGET, reference
-
-ROOT = Path(__file__).resolve().parents[3]
+from tests.kits.commands import ROOT, run_command
 
 
 def run(*arguments: str, folder: Path, **variables: str) -> subprocess.CompletedProcess[str]:
     clean = {name: value for name, value in os.environ.items() if not name.startswith("MARKETPLACE_")}
-    return subprocess.run(
-        [sys.executable, "-m", "ops.cli", *arguments],
-        env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **variables},
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    return run_command(*arguments, cwd=folder, env={**clean, "PYTHONPATH": str(ROOT), "NO_COLOR": "1", **variables})
 
 
 def test_the_reference_page_is_what_the_commands_say() -> None:

@@ -16,6 +16,7 @@ from ops.stack.registry import REGISTRY
 from runtime.admin import AdminServer, Answer
 from runtime.settings import InvalidSettings, load
 from saga_consumers.registry import consumer_named
+from tests.kits.commands import run_command
 
 ROOT = Path(__file__).resolve().parents[3]
 URLS = {
@@ -96,14 +97,8 @@ def test_a_part_that_speaks_no_http_is_not_asked() -> None:
 
 
 def ask(port: int, *arguments: str) -> tuple[int, str]:
-    done = subprocess.run(
-        [sys.executable, "-m", "ops.cli", "health", "relay", *arguments],
-        env={**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_RELAY_PORT": str(port)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "MARKETPLACE_RELAY_PORT": str(port)}
+    done = run_command("health", "relay", *arguments, cwd=Path.cwd(), env=environment)
     return done.returncode, done.stdout + done.stderr
 
 

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -21,6 +22,36 @@ while not stop.wait(0.01):
 print("finishing", flush=True)
 input()
 print("finished", flush=True)
+"""
+EVERYWHERE = """
+import signal
+import sys
+from runtime.signals import stop_on_signals
+
+def interrupted(at):
+    instructions = 0
+    stop = stop_on_signals()
+
+    def follow(frame, event, _):
+        nonlocal instructions
+        frame.f_trace_opcodes = True
+        if event == "opcode":
+            instructions += 1
+            if instructions == at:
+                sys.settrace(None)
+                signal.raise_signal(signal.SIGINT)
+        return follow
+
+    sys.settrace(follow)
+    stop.wait(0.001)
+    sys.settrace(None)
+    assert instructions < at or (stop.asked() and stop.wait(0.0)), at
+    return instructions >= at
+
+at = 1
+while interrupted(at):
+    at += 1
+print(at)
 """
 SIGNALS = [signal.SIGTERM, signal.SIGINT]
 
@@ -65,6 +96,21 @@ def test_the_second_signal_ends_it_at_once_and_without_a_traceback(
 
         assert process.wait(10) == -second
         assert process.communicate() == ("", "")
+
+
+def test_a_signal_between_any_two_instructions_of_a_wait_is_heard() -> None:
+    done = subprocess.run([sys.executable, "-c", EVERYWHERE], capture_output=True, text=True, timeout=20, check=False)
+
+    assert (done.returncode, done.stderr) == (0, "")
+    assert int(done.stdout) > 10
+
+
+def test_all_who_wait_hear_of_a_request_once_it_is_made() -> None:
+    stop = StopRequest()
+    with ThreadPoolExecutor(3) as threads:
+        waits = [threads.submit(stop.wait, 20) for _ in range(3)]
+        stop.ask()
+        assert [wait.result(10) for wait in waits] == [True] * 3
 
 
 def test_a_request_is_made_without_a_signal_too() -> None:
