@@ -18,7 +18,6 @@ import argparse
 import logging
 import signal
 import sys
-from types import FrameType
 from typing import Final
 
 from secantus import SecantusDBServer
@@ -109,14 +108,13 @@ def main() -> int:
         enable_test_commands=False,
     )
 
-    def stop(_number: int, _frame: FrameType | None) -> None:
-        server.stop()
-        sys.exit(0)
-
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, stop)
+    # A handler in the middle of the main thread's wait would want the lock that this wait has. The server's threads
+    # take over that these signals are for nobody else.
+    ends = {signal.SIGINT, signal.SIGTERM}
+    signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     server.start()
-    server.wait()
+    signal.sigwait(ends)
+    server.stop()
     return 0
 
 
