@@ -489,8 +489,8 @@ def test_a_picture_is_taken_of_a_page_and_of_the_sign_in_on_a_phone(shown: Shown
 
 
 def test_without_a_dashboard_there_are_no_pictures_and_one_line_says_why(browser: Browser, tmp_path: Path) -> None:
-    url = f"http://127.0.0.1:{free_ports(1)[0]}"
-    done = take_pictures("--url", url, folder=tmp_path)
+    url, shop = (f"http://127.0.0.1:{port}" for port in free_ports(2))
+    done = take_pictures("--url", url, "--shop", shop, folder=tmp_path)
     assert done.returncode == 1
     assert done.stdout == ""
     assert done.stderr.startswith(f"screenshots: no picture of {url}: ")

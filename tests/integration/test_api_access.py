@@ -36,6 +36,26 @@ def test_the_page_says_what_the_routes_demand() -> None:
     assert TARGET.read_text() == reference(), "make reference"
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_document_that_something_has_changed_would_be_seen(run: Callable[[Work], None], committed: bool) -> None:
+    async def work(world: World) -> None:
+        await settle(world)
+        before = await world.everything()
+        assert await world.everything() == before
+        stores = world.client[world.database]["stores"]
+        if committed:
+            async with world.client.start_session() as session, await session.start_transaction():
+                await stores.update_one({"_id": "shop"}, {"$set": {"name": "Other"}}, session=session)
+                assert await world.everything() == before, "nobody sees it yet"
+        else:
+            await stores.update_one({"_id": "shop"}, {"$set": {"name": "Other"}})
+        assert await world.everything() != before
+        await settle(world)
+        assert await world.everything() == before
+
+    run(work)
+
+
 @pytest.mark.parametrize(("method", "path"), AS_PARAMETERS)
 def test_every_caller_gets_what_the_page_says(run: Callable[[Work], None], method: str, path: str) -> None:
     rule = rules()[method, path]

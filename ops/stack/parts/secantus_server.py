@@ -108,8 +108,8 @@ def main() -> int:
         enable_test_commands=False,
     )
 
-    # A handler in the middle of the main thread's wait would want the lock that this wait has. The server's threads take
-    # over that these signals are for nobody else.
+    # A handler in the middle of the main thread's wait would want the lock that this wait has. The server's threads
+    # take over that these signals are for nobody else.
     ends = {signal.SIGINT, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, ends)
     server.start()
