@@ -1,4 +1,4 @@
-"""SecantusDB with a setting that its command line does not have, and without two costs of its own.
+"""SecantusDB with a setting that its command line does not have, without two costs and a false refusal of its own.
 
 A process that is killed within a transaction leaves it open, and whoever writes the same documents waits until Mongo
 ends it. By default that takes a minute, in which the order is stuck. It is run as a file, because that starts sooner.
@@ -21,6 +21,7 @@ import sys
 from typing import Final
 
 from secantus import SecantusDBServer
+from secantus.storage import _UNIQ_TABLE, Storage, _escape_kb
 from secantus.transactions import (
     _RETRYABLE_RECORD_LIFETIME_SECONDS,
     _RETRYABLE_RECORD_MAX,
@@ -84,10 +85,29 @@ def forget_the_oldest_answers() -> None:
     TransactionRegistry._prune_retryable_locked = forget
 
 
+def say_when_a_key_is_contended() -> None:
+    """Let all storages say that a write met another one where both give up and take again the same unique key.
+
+    An update does so with every unique key of its document. The storage ignores it if the first half meets another
+    transaction, and takes the second half for a document of the same key: an update would be refused as a duplicate.
+    """
+
+    def release(self: Storage, db: str, coll: str, name: str, keys: list[bytes], recordid: int) -> None:
+        cursor = self._cursor(_UNIQ_TABLE)
+        for key in keys:
+            cursor.reset()
+            cursor.set_key(db, coll, name, _escape_kb(key))
+            if cursor.search() == 0 and cursor.get_value() == recordid:
+                cursor.remove()
+
+    Storage._release_unique_keys = release
+
+
 def main() -> int:
     """Serve until a signal."""
     look_once_a_second()
     forget_the_oldest_answers()
+    say_when_a_key_is_contended()
     parser = argparse.ArgumentParser()
     parser.add_argument("--host", required=True)
     parser.add_argument("--port", type=int, required=True)
