@@ -27,7 +27,7 @@ from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
-from ops.commands.import_store import find_or_create, new_store
+from ops.commands.import_store import create, find, new_store
 from ops.commands.log_progress import Progress, open_files, show_progress
 from ops.commands.one_line import INTERRUPTED
 from ops.commands.options import DataOption, JsonOption
@@ -135,8 +135,11 @@ def log(
         try:
             stores = MongoStores(client, settings.database)
             ask = progress.ask if "-" not in files and sys.stdin.isatty() else None
-            shop = shop_host(readable, stores.get(store), domain or [], any_host=any_host, ask=ask)
-            found, created = find_or_create(stores, new_store(store, timezone, domain or shop.new), create_store)
+            # A name that is refused is said before the host is asked for.
+            there = find(stores, store, create_store)
+            shop = shop_host(readable, there, domain or [], any_host=any_host, ask=ask)
+            wanted = new_store(store, timezone, domain or shop.new)
+            found, created = (there, False) if there is not None else create(stores, wanted)
             if created:
                 named = f", host {', '.join(found.domains)}" if found.domains else ""
                 progress.say(f"Store {store} did not exist: created, time zone {found.timezone}{named}.")

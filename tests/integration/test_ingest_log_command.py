@@ -11,6 +11,7 @@ import uuid
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -210,6 +211,19 @@ def test_an_unknown_store_that_must_not_be_created_is_one_clear_line(command: Co
     assert finished.returncode == 1
     assert b"--create-store" in finished.stderr
     assert b"Traceback" not in finished.stderr
+
+
+def test_nothing_is_imported_into_a_store_that_was_deleted(command: Command) -> None:
+    command.summary("-", stdin=line(1))
+    client = connect(command.stack.urls.mongo)
+    client["marketplace"][STORES.name].update_one({"_id": command.store}, {"$set": {"deleted_at": datetime.now(UTC)}})
+    client.close()
+
+    finished = command.run("-", "--create-store", stdin=line(2))
+
+    assert finished.returncode == 1
+    assert f"store {command.store} was deleted: nothing is imported into it" in finished.stderr.decode()
+    assert len(command.clicks()) == 1
 
 
 def test_a_store_whose_name_is_much_like_another_is_not_created_by_mistake(command: Command, tmp_path: Path) -> None:

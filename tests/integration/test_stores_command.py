@@ -199,11 +199,15 @@ def test_a_store_is_deleted_after_a_yes_and_the_receipt_says_what_went(
     with pytest.raises(Refused, match="give --yes"):
         stores("delete", "mugs")
     assert [store["slug"] for store in json.loads(stores("list", "--json"))["stores"]] == ["mugs"]
+    before = client[database]["stores"].find_one({"_id": "mugs"})
     receipt = json.loads(stores("delete", "mugs", "--yes", "--json"))
     assert receipt.pop("at")
     assert receipt == {"slug": "mugs", "title": "Mugs", "members": 1, "invitations": 0, "api_keys": 1}
     assert json.loads(stores("list", "--json")) == {"stores": []}
-    assert client[database]["stores"].find_one({"_id": "mugs"}) is not None
+    after = client[database]["stores"].find_one({"_id": "mugs"})
+    assert before is not None
+    assert after is not None
+    assert after["visitor_secret"] != before["visitor_secret"]
 
 
 @pytest.mark.parametrize("patterns", [[], ["--page", "/", "--event", "x"], ["--page", "thanks"]])
