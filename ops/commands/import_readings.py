@@ -43,11 +43,13 @@ class ReadFile:
         name: As given on the command line.
         lines: All of its lines.
         reading: The way of reading that most of its first lines fit.
+        source: The file itself.
     """
 
     name: str
     lines: Iterator[LogLine]
     reading: Reading
+    source: LogFile
 
 
 def read_files(files: Sequence[LogFile], format: str | None, log_timezone: str) -> list[ReadFile]:
@@ -70,7 +72,7 @@ def read_files(files: Sequence[LogFile], format: str | None, log_timezone: str) 
         reading = recognise(contents, zone) if factories is None else recognise(contents, zone, factories)
         if not reading.is_access_log():
             raise RefusedImport(_no_log(file.name, reading, format))
-        found.append(ReadFile(file.name, lines, reading))
+        found.append(ReadFile(file.name, lines, reading, file))
     return found
 
 

@@ -18,17 +18,20 @@ from connectors.mongo.salts import MongoSalts, SaltCache
 from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
-from ingest.imports.access_log import Destination, ImportCounts, LogImport, Selection
+from ingest.imports.access_log import Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
+from ingest.imports.selection import Selection
 from marketplace.access_logs.recognition import FORMATS
 from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
 from ops.commands.import_store import create, find, new_store
 from ops.commands.log_progress import Progress, open_files, show_progress
+from ops.commands.moments import epoch_ms_in, read_range
 from ops.commands.one_line import INTERRUPTED
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
@@ -74,6 +77,20 @@ ProxyOption = Annotated[
         help="A proxy whose list of addresses (X-Forwarded-For) is trusted; can be repeated; none trusts nobody.",
     ),
 ]
+FromOption = Annotated[
+    str | None, typer.Option("--from", help="The first day or time that is imported, in the store's zone.")
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", help="The first day or time that is not imported any more, in the store's zone."),
+]
+BesideOption = Annotated[
+    bool,
+    typer.Option(
+        "--beside-snippet",
+        help="Import page views also of a time when the store's pages sent theirs: whatever is in both counts twice.",
+    ),
+]
 LogZoneOption = Annotated[str, typer.Option("--log-timezone", help="The zone of times in the log that name none.")]
 AnyHostOption = Annotated[
     bool, typer.Option("--any-host", help="Requests to whatever host the log names are the shop's.")
@@ -113,6 +130,9 @@ def log(
     all_requests: AllOption = False,
     domain: DomainOption = None,
     any_host: AnyHostOption = False,
+    since: FromOption = None,
+    until: UntilOption = None,
+    beside_snippet: BesideOption = False,
     log_timezone: LogZoneOption = "UTC",
     create_store: CreateOption = None,
     timezone: TimezoneOption = "UTC",
@@ -123,6 +143,7 @@ def log(
 ) -> None:
     """Import page views from access logs, whose format is found out; running it again counts nothing twice."""
     started = time.monotonic()
+    first, end = read_range(since, until, "--until")
     with open_files(files) as opened, show_progress(opened) as progress:
         readable = read_files(opened, format, log_timezone)
         proxies = trusted_proxies(trusted_proxy or [], readable)
@@ -152,7 +173,17 @@ def log(
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
                 retry=retry,
             )
-            selection = Selection(shop.host, shop.own_hosts, proxies, include_assets, all_requests)
+            selection = Selection(
+                shop.host,
+                shop.own_hosts,
+                proxies,
+                include_assets,
+                all_requests,
+                epoch_ms_in(first, found.timezone),
+                epoch_ms_in(end, found.timezone),
+            )
+            if there is not None and not beside_snippet:
+                refuse_what_pages_sent(settings, there, selection, readable, progress.say)
             importing = LogImport(destination, selection=selection, progress=progress.counts)
             _import(importing, readable, progress)
             waiting = _wait(settings, progress) if drain else None
@@ -252,7 +283,12 @@ def _report(
 
 
 def _sentence(counts: ImportCounts) -> str:
-    others = [(counts.not_views, "other requests skipped"), (counts.blank, "blank"), (counts.headings, "headings")]
+    others = [
+        (counts.not_views, "other requests skipped"),
+        (counts.out_of_range, "before --from or from --until on"),
+        (counts.blank, "blank"),
+        (counts.headings, "headings"),
+    ]
     more = "".join(f", {number:,} {what}" for number, what in others if number)
     return (
         f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -27,6 +26,7 @@ from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+from ops.commands.moments import read_range
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.report_goals import print_goals
 from ops.commands.tables import numbers_table, wide_console
@@ -47,15 +47,6 @@ _ANSWER_SECONDS = 20.0
 _MOST_VALUES = 1_000
 """Of a dimension, for each goal."""
 NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
-
-
-def _moment(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidQuery(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
 
 
 def _store(settings: Settings, slug: str) -> Store:
@@ -109,9 +100,7 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Print a store's numbers."""
-    first, end = _moment(since, "--from"), _moment(until, "--to")
-    if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
-        raise InvalidQuery(f"--from {since} --to {until}: the range is empty; --to is the first moment after it")
+    first, end = read_range(since, until, "--to")
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
