@@ -18,6 +18,7 @@ from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
 from marketplace.stores import InvalidStore, Store, checked_contact, checked_domains, checked_networks, checked_zone
 from ops.commands import store_goals, store_settings
+from ops.commands.account_plans import how_to_lift, plan_of_owner
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.tables import print_table
@@ -61,7 +62,7 @@ def create(
                 f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key"
             ) from error
         except LimitReached as error:
-            raise LimitReached(f"{owner}: {error}") from error
+            raise _limit(user, error, data) from error
         # The key is shown this once, whatever comes after it.
         with suppress(Unavailable):
             return write_key, user is None and await parts.accounts.has_any()
@@ -94,7 +95,7 @@ def owner(
         try:
             await parts.stores.give_to(slug, user)
         except LimitReached as error:
-            raise LimitReached(f"{user.email}: {error}") from error
+            raise _limit(user, error, data) from error
         return user
 
     user = with_stores(data, of_known_store(slug, work))
@@ -102,6 +103,15 @@ def owner(
         typer.echo(json.dumps({"store": slug, "owner": user.email}))
     else:
         typer.echo(f"{printable(user.email)} owns {slug}.")
+        if bounds := plan_of_owner(user, data):
+            typer.echo(bounds)
+
+
+def _limit(user: User | None, error: LimitReached, data: Path | None) -> LimitReached:
+    command = "" if user is None else how_to_lift(user, data)
+    return LimitReached(
+        f"{user.email if user else 'nobody'}: {error}" + (f"; '{command}' lifts that" if command else "")
+    )
 
 
 def contact(
