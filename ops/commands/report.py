@@ -29,8 +29,9 @@ from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.moments import read_range
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.report_goals import print_goals
+from ops.commands.report_notes import nothing_of, rounded
 from ops.commands.tables import numbers_table, wide_console
-from ops.commands.texts import cell
+from ops.commands.texts import cell, printable
 from ops.context import load_settings
 from runtime.sections import Settings
 
@@ -106,6 +107,8 @@ def report(
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     asked = filters_of(filters or ())
     scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
+    if not as_json and (note := rounded(scope)):
+        typer.echo(note, err=True)
     if goals:
         conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, _MOST_VALUES)
         print_goals(found, scope, dimension, conversions, as_json=as_json)
@@ -125,9 +128,7 @@ def report(
         }
         typer.echo(json.dumps(document, indent=1))
     elif not rows:
-        when = " in that range" if since or until else ""
-        others = "; '--bots include' shows those of tools and crawlers too" if bots == "exclude" else ""
-        Console(stderr=True).print(f"no numbers for {store}{when} yet{others}", highlight=False)
+        typer.echo(printable(nothing_of(scope, "numbers")), err=True)
     else:
         wide_console().print(_report_table(rows, found, dimension, _titles(settings, store, dimension, rows)))
 

@@ -100,10 +100,18 @@ def set_store(
     if not fields:
         raise InvalidStore("nothing is named that is to change: see 'marketplace stores set --help'")
 
-    async def work(parts: StoreParts) -> Store:
-        return await parts.stores.configure(slug, fields)
+    async def work(parts: StoreParts) -> tuple[str, Store]:
+        before = await parts.stores.get(slug)
+        after = await parts.stores.configure(slug, fields)
+        return after.timezone if before is None else before.store.timezone, after
 
-    _print_settings(with_stores(data, of_known_store(slug, work)), as_json=as_json)
+    zone, store = with_stores(data, of_known_store(slug, work))
+    _print_settings(store, as_json=as_json)
+    if zone != store.timezone and not as_json:
+        typer.echo(
+            f"\nDays are counted by {store.timezone} from now on. What is counted stays in the days of {zone}, though\n"
+            f"reports of it are headed with {store.timezone} too."
+        )
 
 
 def _source_rule(text: str) -> SourceRule:
@@ -165,10 +173,10 @@ def delete(
 
 
 def _ask_first(slug: str, title: str) -> None:
-    what = f"{slug} ({printable(title)}) is deleted for all its members, which cannot be undone"
+    what = f"{slug} ({printable(title)}) for all its members, which cannot be undone"
     if not sys.stdin.isatty():
-        raise Refused(f"{what}: give --yes to say so")
-    if typer.prompt(f"{what}. Write its slug to go on", err=True) != slug:
+        raise Refused(f"nothing was deleted, as nobody can be asked here: give --yes to delete {what}")
+    if typer.prompt(f"This would delete {what}. Write its slug to do it", err=True) != slug:
         raise Refused("that is another slug: nothing was deleted")
 
 
