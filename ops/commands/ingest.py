@@ -29,6 +29,7 @@ from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
+from ops.commands.import_result import outcomes_of, said_of_outcomes, sentence
 from ops.commands.import_store import create, find, new_store
 from ops.commands.log_progress import Progress, open_files, show_progress
 from ops.commands.moments import epoch_ms_in, read_range
@@ -185,12 +186,15 @@ def log(
             if there is not None and not beside_snippet:
                 refuse_what_pages_sent(settings, there, selection, readable, progress.say)
             importing = LogImport(destination, selection=selection, progress=progress.counts)
+            before = outcomes_of(settings, store) if drain else None
             _import(importing, readable, progress)
-            waiting = _wait(settings, progress) if drain else None
+            waiting = _wait(settings, importing.counts, progress) if drain else None
+            after = outcomes_of(settings, store) if before is not None and waiting == 0 else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
-    _report(store, importing, readable, time.monotonic() - started, waiting, as_json=as_json)
+    outcomes = None if after is None or before is None else dict(after - before)
+    _report(store, importing, readable, time.monotonic() - started, waiting, outcomes, as_json=as_json)
     if waiting:
         raise typer.Exit(1)
 
@@ -200,7 +204,9 @@ def _answer_seconds(wait: float) -> float:
     return min(20.0, max(2.0, wait))
 
 
-def _wait(settings: Settings, progress: Progress) -> int:
+def _wait(settings: Settings, counts: ImportCounts, progress: Progress) -> int:
+    if not counts.sent and not counts.unparseable:
+        return 0
     progress.say("In Kafka; waiting until the flow has counted it.")
     return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS)
 
@@ -241,30 +247,38 @@ def _import(importing: LogImport, files: list[ReadFile], progress: Progress) -> 
             importing.read(file.name, file.lines, file.reading)
         importing.finish()
     except KeyboardInterrupt:
-        progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
+        progress.say(f"Stopped; {sentence(importing.counts, {})} Run it again to go on: nothing is counted twice.")
         raise typer.Exit(INTERRUPTED) from None
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()
-        progress.say(f"{_sentence(importing.counts)} Run it again when this is corrected: nothing is counted twice.")
+        progress.say(f"{sentence(importing.counts, {})} Run it again when this is corrected: nothing is counted twice.")
         raise
 
 
 def _report(
-    store: str, importing: LogImport, files: list[ReadFile], seconds: float, waiting: int | None, *, as_json: bool
+    store: str,
+    importing: LogImport,
+    files: list[ReadFile],
+    seconds: float,
+    waiting: int | None,
+    outcomes: dict[str, int] | None,
+    *,
+    as_json: bool,
 ) -> None:
     counts, reasons = importing.counts, dict(importing.reasons.most_common())
     kinds = dict(importing.kinds.most_common())
     if as_json:
         document: dict[str, Any] = {"store": store, **asdict(counts), "reasons": reasons, "waiting": waiting}
         document["left_out"] = kinds
+        document["outcomes"] = outcomes
         document["formats"] = {file.name: file.reading.name for file in files}
         document["seconds"] = round(seconds, 3)
         typer.echo(json.dumps(document))
         return
-    typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
-    if kinds:
-        typer.echo(f"  left out, as they are no page views: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}")
+    typer.echo(f"{sentence(counts, kinds)} {seconds:.1f} s.")
+    if outcomes and (said := said_of_outcomes(store, outcomes)):
+        typer.echo(said)
     if counts.health_checks:
         typer.echo(f"  {counts.health_checks:,} of those sent are health checks, and count as bots'")
     if waiting:
@@ -280,17 +294,3 @@ def _report(
         )
     if counts.summed_up:
         typer.echo(f"{counts.summed_up:,} of them are not there one by one; the last letter counts them by reason.")
-
-
-def _sentence(counts: ImportCounts) -> str:
-    others = [
-        (counts.not_views, "other requests skipped"),
-        (counts.out_of_range, "before --from or from --until on"),
-        (counts.blank, "blank"),
-        (counts.headings, "headings"),
-    ]
-    more = "".join(f", {number:,} {what}" for number, what in others if number)
-    return (
-        f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "
-        f"{counts.unparseable:,} unparseable{more}."
-    )

@@ -243,8 +243,8 @@ def test_an_import_of_nothing_but_unparseable_lines_fails_in_one_line(command: C
     finished = command.run("-", "--json", stdin=b"this is\nno log\n")
 
     assert (finished.returncode, finished.stdout) == (1, b"")
-    assert b"-: none of its first 2 lines is of a format that is known" in finished.stderr
-    assert b"nothing was sent" in finished.stderr
+    assert b"-: nothing was sent, as none of its first 2 lines is of a format that is known" in finished.stderr
+    assert b"; the first that is not begins: this is\n" in finished.stderr
     assert b"Traceback" not in finished.stderr
     assert command.dead_letters() == []
 

@@ -40,7 +40,8 @@ def test_conversions_by_exit_page_are_not_said_to_lack_visitors(capsys: pytest.C
 
 
 def test_the_moments_that_a_range_is_rounded_to_are_said_in_the_stores_own_time() -> None:
-    scope = Scope("shop", BERLIN, *map(datetime.fromisoformat, ("2026-11-30T12:36", "2026-11-30T12:45")))
+    since, until = map(datetime.fromisoformat, ("2026-11-30T12:36", "2026-11-30T12:45"))
+    scope = Scope("shop", BERLIN, since, until)
     assert rounded(scope) == (
         "Numbers are of whole quarters of an hour: --from 2026-11-30T12:36 means 2026-11-30T12:45."
     )
