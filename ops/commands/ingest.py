@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -27,6 +29,7 @@ from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.commands.account_parts import with_accounts
 from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
 from ops.commands.import_result import outcomes_of, said_of_outcomes, sentence
@@ -41,7 +44,7 @@ from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import Settings
+from runtime.sections import MongoSettings, Settings
 from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
@@ -165,6 +168,10 @@ def log(
             if created:
                 named = f", host {', '.join(found.domains)}" if found.domains else ""
                 progress.say(f"Store {store} did not exist: created, time zone {found.timezone}{named}.")
+                if _has_accounts(settings):
+                    progress.say(
+                        f"Nobody owns it, so nobody sees it on the dashboard: marketplace stores owner {store} EMAIL"
+                    )
             for file in readable:
                 progress.say(described(file, proxies))
             destination = Destination(
@@ -197,6 +204,13 @@ def log(
     _report(store, importing, readable, time.monotonic() - started, waiting, outcomes, as_json=as_json)
     if waiting:
         raise typer.Exit(1)
+
+
+def _has_accounts(settings: Settings) -> bool:
+    mongo = MongoSettings(settings.urls.mongo, settings.database)
+    with suppress(Unavailable):
+        return asyncio.run(with_accounts(mongo, lambda parts: parts.accounts.has_any()))
+    return False
 
 
 def _answer_seconds(wait: float) -> float:

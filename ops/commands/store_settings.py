@@ -74,7 +74,7 @@ def set_store(
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change settings of a store: what is not named stays. Parts that count events follow within seconds."""
+    """Change settings of a store: what is not named stays, and its slug always. Parts that count follow within seconds."""
     fields: dict[str, Any] = {}
     if title is not None:
         if not is_line(title.strip(), _MAX_TITLE_CHARS):
@@ -169,6 +169,7 @@ def delete(
     typer.echo(f"Deleted: {slug} ({printable(receipt.title)}), {receipt.at.isoformat(timespec='seconds')}")
     typer.echo(f"  gone: {receipt.members} members, {receipt.invitations} invitations, {receipt.api_keys} API keys")
     typer.echo("  worth nothing within seconds: its write key, its import key, the key of its own pages")
+    typer.echo("  gone with it: the secret that leads from a browser's id to its visitor; nothing is imported any more")
     typer.echo("  kept: its numbers, its orders, its document; its slug is given to nobody else")
 
 

@@ -59,7 +59,7 @@ def test_a_label_of_ads_is_explained_by_its_rule() -> None:
 @pytest.mark.parametrize(
     ("query", "channel", "because"),
     [
-        ("utm_source=newsletter&gclid=a", "Paid Search", "(search, as gclid is of google; paid by the ad's click id gclid)"),
+        ("utm_source=new&gclid=a", "Paid Search", "(search, as gclid is of google; paid by the ad's click id gclid)"),
         ("gclid=abc", "Paid Search", "(search; paid by the ad's click id gclid)"),
         ("utm_source=bing&gclid=abc", "Paid Search", "(search; paid by the ad's click id gclid)"),
         ("utm_source=fb-ads", "Paid Social", "(social; paid by a label of ads)"),
