@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -15,7 +15,7 @@ from marketplace.identity.tenancy import DeletedStore
 from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, checked_hosts, checked_source_rule
 from marketplace.stores import InvalidStore, Store, checked_domains, checked_networks, checked_zone
 from marketplace.texts import is_line
-from ops.commands.options import DataOption, JsonOption
+from ops.commands.options import DataOption, JsonOption, choice
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.texts import printable
 
@@ -66,15 +66,15 @@ def set_store(
         ),
     ] = None,
     trailing_slash: Annotated[
-        TrailingSlash | None, typer.Option(help="Whether /shoes/ and /shoes are two pages (keep) or one (strip).")
+        str | None, typer.Option(help="Whether /shoes/ and /shoes are two pages (keep) or one (strip).")
     ] = None,
     page_case: Annotated[
-        PageCase | None, typer.Option(help="Whether /Shoes and /shoes are two pages (keep) or one (lower).")
+        str | None, typer.Option(help="Whether /Shoes and /shoes are two pages (keep) or one (lower).")
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change settings of a store: what is not named stays, and its slug always. Parts that count follow within seconds."""
+    """Change settings of a store: what is not named stays, the slug always. Parts that count follow in seconds."""
     fields: dict[str, Any] = {}
     if title is not None:
         if not is_line(title.strip(), _MAX_TITLE_CHARS):
@@ -95,6 +95,10 @@ def set_store(
             fields["source_rules"] = tuple(map(_source_rule, filter(None, source_rule)))
     except InvalidLinkRule as error:
         raise InvalidStore(str(error)) from error
+    if trailing_slash is not None:
+        choice("--trailing-slash", trailing_slash, get_args(TrailingSlash))
+    if page_case is not None:
+        choice("--page-case", page_case, get_args(PageCase))
     plain = {"honour_opt_out": honour_opt_out, "trailing_slash": trailing_slash, "page_case": page_case}
     fields |= {name: value for name, value in plain.items() if value is not None}
     if not fields:
