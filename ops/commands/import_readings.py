@@ -252,6 +252,8 @@ def _factory(format: str, zone: tzinfo) -> Factory:
 
 def _no_log(name: str, reading: Reading, format: str | None) -> str:
     wanted = "a format that is known" if format is None else f"the format {format}"
+    if reading.sampled == 1:
+        return f"{name}: nothing was sent, as its only line is not of {wanted}: {_example(reading.misfit or b'')}"
     fitting = f"only {len(reading.requests):,}" if reading.requests else "none"
     example = "" if reading.misfit is None else f"; the first that is not begins: {_example(reading.misfit)}"
     return f"{name}: nothing was sent, as {fitting} of its first {reading.sampled:,} lines is of {wanted}{example}"

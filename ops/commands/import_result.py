@@ -68,5 +68,5 @@ def said_of_outcomes(store: str, since: Mapping[str, int]) -> str:
         since: What the ledger has more than before; live events of the meantime are among it.
     """
     found = [f"{since[outcome.name]:,} {outcome.name}" for outcome in reversed(OUTCOMES) if since.get(outcome.name)]
-    again = " (sent before, so they count once)" if since.get(DUPLICATE.name) else ""
-    return f"  the ledger of {store} has since the beginning: {', '.join(found)}{again}" if found else ""
+    again = " (had been sent before)" if since.get(DUPLICATE.name) else ""
+    return f"  the ledger of {store} has since this import began: {', '.join(found)}{again}" if found else ""

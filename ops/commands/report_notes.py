@@ -20,7 +20,7 @@ def nothing_of(scope: Scope, what: str) -> str:
         text += f" with {filters}"
     if scope.since or scope.until:
         text += " in that range"
-    if not filters:
+    elif not filters:
         text += " yet"
     notes = ["there may be some without the filter" + "s" * (len(scope.filters) > 1)] if filters else []
     if scope.bots == "exclude":

@@ -18,6 +18,6 @@ def test_an_empty_file_has_nothing_to_import() -> None:
 
 def test_what_was_sent_before_is_told_from_what_counts() -> None:
     assert said_of_outcomes("shop", {"counted": 3, "duplicate": 5, "bot": 0}) == (
-        "  the ledger of shop has since the beginning: 3 counted, 5 duplicate (sent before, so they count once)"
+        "  the ledger of shop has since this import began: 3 counted, 5 duplicate (had been sent before)"
     )
     assert said_of_outcomes("shop", {}) == ""
