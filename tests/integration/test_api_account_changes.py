@@ -302,26 +302,3 @@ def test_the_first_admin_is_made_by_a_command_and_unmade_by_it_within_a_second(a
     assert '"admin": false' in api.command("accounts", "admin", ann.email, "--revoke", "--json")
     assert "is no admin of the platform." in api.command("accounts", "admin", ann.email, "--revoke")
     assert eventually(lambda: not is_admin(), 1)
-
-
-def test_a_plan_is_given_and_ended_by_a_command_and_the_lines_about_its_bounds_name_it(api: Api, ann: Person) -> None:
-    first, second = (f"plan-{uuid.uuid4().hex[:8]}" for _ in range(2))
-    api.command("stores", "create", first)
-    bounded = api.command("stores", "owner", first, ann.email)
-    lift = ["accounts", "grant", ann.email, "premium"]
-    assert "Its plan is free: 1 store, 90 days of history, no CSV." in bounded
-    assert f"marketplace {' '.join(lift)}" in bounded
-
-    def tier() -> str:
-        return str(ann.ask("GET", f"/v1/stores/{first}").json()["tier"])
-
-    assert "has the premium plan until 2999-01-01T00:00 UTC: 10 stores" in api.command(*lift, "--until", "2999-01-01")
-    assert eventually(lambda: tier() == "premium", 2)
-    assert "has the premium plan already until 2999" in api.command(*lift, "--until", "2998-01-01")
-    assert "has the premium plan: 10 stores" in api.command(*lift)
-    assert "has the premium plan already." in api.command(*lift)
-    assert "Its plan" not in api.command("stores", "create", second, "--owner", ann.email)
-    ended = api.command("accounts", "revoke", ann.email, "premium")
-    assert "has the free plan now: 1 store, 90 days of history, no CSV. Nothing was deleted." in ended
-    assert eventually(lambda: tier() == "free", 2)
-    assert "has no premium plan; nothing was changed." in api.command("accounts", "revoke", ann.email, "premium")
