@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import re
 import threading
@@ -11,10 +12,14 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import pytest
+from typer.testing import CliRunner, Result
 
 from connectors.clickhouse.client import ClickHouse
+from connectors.mongo.client import connect
+from connectors.mongo.stores import MongoStores
 from ingest.imports.selection import Selection
 from marketplace.settings import Urls
+from ops.cli import make_app
 from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import RefusedImport, read_files
 from ops.commands.log_progress import open_files
@@ -153,3 +158,30 @@ def test_a_database_in_which_nothing_was_counted_yet_has_no_pages_that_send(
     counted.command(f"TRUNCATE TABLE {counted.database}.clicks")
     assert looked_at(counted, log) == []
     assert looked_at(ClickHouse(counted.url, "nowhere"), log) == []
+
+
+def test_the_command_sends_nothing_of_such_a_log_until_somebody_says_so(
+    stack: Stack, counted: ClickHouse, tmp_path: Path
+) -> None:
+    log = tmp_path / "access.log"
+    log.write_bytes(lines(BEFORE, AFTER))
+    client = connect(stack.urls.mongo)
+    MongoStores(client, counted.database).create_store(STORE)
+    urls = {part: getattr(stack.urls, part) for part in ("kafka", "mongo", "clickhouse")}
+    environment = {f"MARKETPLACE_{part.upper()}_URL": url for part, url in urls.items()}
+    asked = ["ingest", "log", str(log), "--store", "shop", "--any-host", "--no-drain", "--json"]
+
+    def run(*more: str) -> Result:
+        command = [*asked, *more]
+        return CliRunner().invoke(
+            make_app(command), command, env={**environment, "MARKETPLACE_DATABASE": counted.database}
+        )
+
+    try:
+        assert isinstance(run().exception, RefusedImport)
+        assert json.loads(run("--beside-snippet").stdout)["sent"] == 2
+        cut = json.loads(run("--until", "2026-11-20T10:00").stdout)
+        assert (cut["sent"], cut["out_of_range"]) == (1, 1)
+    finally:
+        client.drop_database(counted.database)
+        client.close()
