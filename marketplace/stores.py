@@ -53,6 +53,7 @@ class Store:
         trailing_slash: Whether ``/shoes/`` and ``/shoes`` are two pages (``keep``) or one (``strip``).
         page_case: Whether ``/Shoes`` and ``/shoes`` are two pages (``keep``) or one (``lower``).
         goals: What it wants its visitors to do, each by a name of its own.
+        deleted: It was deleted: its numbers and its slug are kept, and nothing is taken for it any more.
     """
 
     slug: str
@@ -71,6 +72,7 @@ class Store:
     trailing_slash: TrailingSlash = "keep"
     page_case: PageCase = "keep"
     goals: tuple[Goal, ...] = FIRST_GOALS
+    deleted: bool = False
 
     def __post_init__(self) -> None:
         if not SLUG.fullmatch(self.slug):

@@ -32,8 +32,13 @@ class Grants:
     def __init__(self, client: Documents, database: str) -> None:
         self._client, self._users = client, client[database][USERS.name]
 
-    async def grant(self, user: str, actor: str, grant: Grant) -> User:
+    async def grant(self, user: str, actor: str | None, grant: Grant) -> User:
         """Give a tier for a time; one that is given already is not given twice.
+
+        Args:
+            user: The account's id.
+            actor: Who asks; None for the operator, who may.
+            grant: The tier, and its time.
 
         Raises:
             NotAllowed: Who asks is no admin any more.
@@ -51,8 +56,14 @@ class Grants:
 
         return await self._change(user, actor, add)
 
-    async def end(self, user: str, actor: str, tier: Tier, now: datetime) -> User:
+    async def end(self, user: str, actor: str | None, tier: Tier, now: datetime) -> User:
         """End the grants of a tier; those to come never begin.
+
+        Args:
+            user: The account's id.
+            actor: Who asks; None for the operator, who may.
+            tier: Which one.
+            now: The time.
 
         Raises:
             NotAllowed: Who asks is no admin any more.
@@ -63,10 +74,10 @@ class Grants:
             user, actor, lambda account: with_grant_ended(account.grants, tier, milliseconds(now))
         )
 
-    async def _change(self, user: str, actor: str, change: Callable[[User], tuple[Grant, ...]]) -> User:
+    async def _change(self, user: str, actor: str | None, change: Callable[[User], tuple[Grant, ...]]) -> User:
         async def work(session: AsyncClientSession) -> User:
             admin = {"_id": actor, "admin": True, "banned": False}
-            if await self._users.find_one(admin, session=session) is None:
+            if actor is not None and await self._users.find_one(admin, session=session) is None:
                 raise NotAllowed("this is for admins of the platform")
             document: Mapping[str, Any] | None = await self._users.find_one({"_id": user}, session=session)
             if document is None:

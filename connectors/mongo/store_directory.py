@@ -35,19 +35,30 @@ Lookup = Callable[[StoreRepository, str], Store | None]
 
 
 def find_by_write_key(repository: StoreRepository, key: str) -> Store | None:
-    """The store whose public write key this is, or its storefront's key; raises what the repository raises."""
+    """The store whose public write key this is, or its storefront's key; raises what the repository raises.
+
+    A store that was deleted has no key, whatever its document says.
+    """
     slug = store_of_storefront_key(key)
     if slug is None:
-        return repository.by_write_key_hash(hash_write_key(key))
-    store = repository.get(slug)
-    return store if store is not None and hmac.compare_digest(key.encode(), store.storefront_key.encode()) else None
+        store = repository.by_write_key_hash(hash_write_key(key))
+    else:
+        store = repository.get(slug)
+        if store is not None and not hmac.compare_digest(key.encode(), store.storefront_key.encode()):
+            return None
+    return None if store is None or store.deleted else store
 
 
 def find_by_import_key(repository: StoreRepository, key: str) -> Store | None:
-    """The store whose secret import key this is; raises what the repository raises."""
+    """The store whose secret import key this is, unless it was deleted; raises what the repository raises."""
     slug = store_of_import_key(key)
     store = repository.get(slug) if slug is not None else None
-    if store is None or store.import_key_hash is None or not write_key_matches(key, store.import_key_hash):
+    if (
+        store is None
+        or store.deleted
+        or store.import_key_hash is None
+        or not write_key_matches(key, store.import_key_hash)
+    ):
         return None
     return store
 

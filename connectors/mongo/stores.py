@@ -313,9 +313,9 @@ def to_document(store: Store) -> dict[str, Any]:
 
 
 def fields_of(store: Store) -> dict[str, Any]:
-    """The fields of a store as a document has them, without the slug."""
+    """The fields of a store as a document has them, without the slug, and without its end, which no edit writes."""
     fields = {name: list(value) if isinstance(value, tuple) else value for name, value in asdict(store).items()}
-    del fields["slug"]
+    del fields["slug"], fields["deleted"]
     return fields
 
 
@@ -353,7 +353,7 @@ def from_document(document: Mapping[str, Any]) -> Store:
 def _read_strictly(document: Mapping[str, Any]) -> Store:
     slug = document.get("_id")
     try:
-        return msgspec.convert({**document, "slug": slug}, Store)
+        return msgspec.convert({**document, "slug": slug, "deleted": document.get("deleted_at") is not None}, Store)
     except msgspec.ValidationError as error:
         raise InvalidStore(f"store {slug}: {error}") from error
 

@@ -272,9 +272,9 @@ class TenantStores:
                 count += await self._orders.count_documents(own, limit=MAX_COUNTED, session=session)
             if count:
                 raise OpenOrders(open_orders_sentence(count), count, f"/v1/stores/{slug}/orders")
-            # Nobody knows a key of this hash, so that the click path needs no word of deletion.
-            lost = hash_write_key(secrets.token_hex(32))
-            gone = {"deleted_at": now, "write_key_hash": lost, "import_key_hash": None}
+            # Nobody knows a key of this hash, and without its secret nobody finds out whose an id of a visitor was.
+            lost = {"write_key_hash": hash_write_key(secrets.token_hex(32)), "visitor_secret": secrets.token_hex(32)}
+            gone = {"deleted_at": now, "import_key_hash": None, **lost}
             await self._stores.update_one({"_id": slug}, {"$set": gone, "$inc": {VERSION: 1}}, session=session)
             members = await forget_members(self._memberships, slug, session)
             invitations = {"kind": LinkKind.INVITATION.value, "subject": slug}

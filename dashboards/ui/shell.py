@@ -19,6 +19,7 @@ from dashboards.data.access import NotAllowed, Viewer
 from dashboards.data.periods import CUSTOM, Range, previous
 from dashboards.data.view import View, from_query, to_query
 from dashboards.ui import account, header
+from dashboards.ui.plans import how_to_lift
 from marketplace.entitlements import ENTITLEMENTS, BeyondHistory, Tier, earliest_day
 from marketplace.stores import Store
 
@@ -144,7 +145,7 @@ def _show_history(frame: Frame, chosen: Range) -> None:
     """Say how far back the plan goes where that may matter: days are cut, or can be chosen, or all of them are."""
     cut = chosen != frame.days or frame.view.period in (CUSTOM, "all")
     if cut and frame.tier is not None and frame.earliest is not None:
-        st.caption(f":material/info: {history_text(frame.tier, frame.earliest)}")
+        st.caption(f":material/info: {history_text(frame.tier, frame.earliest)}{how_to_lift(frame.tier)}")
 
 
 def history_text(tier: Tier, earliest: date) -> str:

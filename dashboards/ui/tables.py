@@ -15,6 +15,7 @@ from dashboards.ui import formats
 from dashboards.ui.columns import column_config, drawn, is_of_exits, order_of
 from dashboards.ui.header import change
 from dashboards.ui.labels import PRODUCT, titles_of
+from dashboards.ui.plans import how_to_lift
 from dashboards.ui.shell import Frame, pick
 from dashboards.ui.stable_order import keep_order
 from dashboards.ui.table_csv import numbers_by_value, to_csv
@@ -112,7 +113,7 @@ def _table(frame: Frame, dimension: str, order: str) -> None:
                 on_click="ignore",
             )
         else:
-            st.caption(f"The {frame.tier} plan does not include the table as CSV.")
+            st.caption(f"The {frame.tier} plan does not include the table as CSV.{how_to_lift(frame.tier)}")
         more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
         names = formats.LABELS if len(found.rows) == 1 else formats.PLURALS
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")

@@ -1,14 +1,11 @@
 /* Page views, clicks and named events of a page; nothing under DNT and Global Privacy Control. `make snippet` makes m.js
    of this file. */
 (() => {
-  const w = window, d = document, n = navigator, html = d.documentElement, old = w.marketplace;
+  const here = location, w = window, d = document, n = navigator, html = d.documentElement, old = w.marketplace;
   const listen = (names, work) => names.split(' ').forEach(name => addEventListener(name, work, true));
-  let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, to, timer, depth, last, fresh, me;
+  let tag = d.currentScript, queue = [], wait = 1e3, flying = 0, from = d.referrer, timer, last, fresh, depth, to, me, said;
 
-  let warn = text => {
-    console.warn('m.js: ' + text);
-    warn = () => {};
-  };
+  const warn = text => text === said || console.warn('m.js: ' + (said = text));
   // A module has no script of its own, and tag managers strip attributes: any tag that has the key will do.
   if (!tag?.dataset.key) tag = d.querySelector('script[data-key][src*="/m.js"]') || tag || d.querySelector('script[src*="/m.js"]');
   const { key, url, cookieDomain: domain, hash, outbound, downloads, scroll } = {
@@ -19,7 +16,7 @@
   w.marketplace = named;
   named.key = key;
   if (+n.doNotTrack || n.globalPrivacyControl) return;
-  to = new URL('/v1/collect?key=' + encodeURIComponent(key), url);
+  to = new URL('/v1/collect?key=' + key, url);
 
   const uuid = () => crypto.getRandomValues(new Uint32Array(4)).join('-');
   // Under the flag u only halves of pairs are found, and the cut can leave one.
@@ -27,18 +24,18 @@
   const product = el => cut(el?.dataset.product || '', 128);
   const bare = url => url.split(/[?#]/)[0];
   // A route behind the # becomes the end of the path: what counts pages looks at nothing else.
-  const page = () => bare(location.href) + (hash != null && /^#[!/]/.test(location.hash) ? '%23' + bare(location.hash.slice(1)) : '');
+  const page = () => bare(here.href) + (hash != null && /^#[!/]/.test(here.hash) ? '%23' + bare(here.hash.slice(1)) : '');
 
   try {
     me = domain && /\b_mkt=([\w-]+)/.exec(d.cookie)?.[1] || localStorage._mkt || uuid();
-    if (domain) d.cookie = `_mkt=${me};path=/;max-age=31536000;samesite=lax;domain=` + domain + (location.protocol > 'http:' ? ';secure' : '');
+    if (domain) d.cookie = `_mkt=${me};path=/;max-age=31536000;samesite=lax;domain=` + domain + (here.protocol > 'http:' ? ';secure' : '');
     localStorage._mkt = me;
   } catch { me = void 0; }
 
   function add(type, more) {
     const event = {
       event_id: uuid(), type, occurred_at: Date.now(), visitor_id: me, referrer: cut(bare(from)),
-      url: cut(page() + location.search + location.hash), automated: n.webdriver, ...more
+      url: cut(page() + here.search + here.hash), automated: n.webdriver, ...more
     };
     queue = queue.concat(event).slice(-200);
     later();
@@ -64,7 +61,7 @@
       fetch(to, { method: 'POST', body, keepalive: true, credentials: 'omit' }).then(r => {
         if (/429|5../.test(r.status)) throw 0;
         wait = 1e3;
-        if (!r.ok) warn(r.status);
+        if (!r.ok) r.text().then(text => warn(text || r.status));
       }).catch(() => {
         queue = batch.concat(queue);
         wait = wait > 3e4 ? 6e4 : wait * 2;
@@ -94,6 +91,8 @@
 
   function named(name, given, id) {
     if (!to) return;
+    if (!name) return warn('no name');
+    if (name[64]) warn('cut ' + name);
     const properties = {}, more = { name: cut(name, 64), product: product(html), properties };
     if (id) {
       more.event_id = cut(id, 64);
@@ -122,22 +121,22 @@
       to = new URL(el.href.baseVal || el.href, d.baseURI);
       target = to.host ? to.origin + to.pathname : to.protocol;
       if (downloads != null && /\.(pdf|zip|docx?|xlsx?|pptx?|csv|mp[34])$/i.test(target)) name = 'file_download';
-      else if (outbound != null && to.host && !('.' + to.hostname).endsWith('.' + (domain || location.hostname))) name = 'outbound_click';
+      else if (outbound != null && to.host && !('.' + to.hostname).endsWith('.' + (domain || here.hostname))) name = 'outbound_click';
       // A link that leads nowhere else (the page, a script, a blob) is a button.
-      if (/^[jb]/.test(target) || target === bare(location.href)) target = '';
+      if (/^[jb]/.test(target) || target === bare(here.href)) target = '';
     } catch {}
-    for (const label of ['name', 'id', 'aria-label', 'value']) target = target || el.getAttribute(label);
+    'name id aria-label value'.split(' ').forEach(label => target = target || el.getAttribute(label));
     add(name ? 'event' : 'click', { name, target: cut(target || el.textContent.trim(), 512), product: product(at('[data-product]')) });
   }
 
   if (w.navigation) navigation.addEventListener('currententrychange', view);
-  else for (const name of ['pushState', 'replaceState']) {
+  else 'pushState replaceState'.split(' ').forEach(name => {
     const original = history[name];
-    history[name] = function () {
-      original.apply(history, arguments);
+    history[name] = (...given) => {
+      original.apply(history, given);
       view();
     };
-  }
+  });
   listen('popstate pageshow prerenderingchange', view);
   listen('click auxclick', click);
   listen('visibilitychange pagehide', flush);

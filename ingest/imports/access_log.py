@@ -28,21 +28,19 @@ from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.mongo.salts import SaltCache, SaltsUnavailable
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, LogLine
+from ingest.imports.selection import OUT_OF_RANGE, Selection
 from marketplace.access_logs.clients import client_behind
 from marketplace.access_logs.line_ids import LineIds
 from marketplace.access_logs.recognition import Reading
-from marketplace.access_logs.requests import LoggedRequest, UnparseableLine, host_of_target
-from marketplace.access_logs.views import ASSET, COLLECTOR, OTHER_HOST, VIEW, is_health_check, kind_of, page_url
+from marketplace.access_logs.requests import LoggedRequest, UnparseableLine
+from marketplace.access_logs.views import ASSET, VIEW, is_health_check, page_url
 from marketplace.clicks.events import MAX_URL_CHARS, CollectedClick, encode_click
 from marketplace.clicks.record import clip_user_agent, iso_time, partition_for, record_headers
 from marketplace.clicks.visitors import cookieless_visitor, salt_date, truncate_ip
 from marketplace.dead_letters import DeadLetter
 from marketplace.dead_letters import headers as dead_letter_headers
 from marketplace.enrichments.kept_links import kept_referrer, kept_url
-from marketplace.enrichments.referral_links import is_internal
-from marketplace.enrichments.store_rules import read_rules
 from marketplace.masking import line_hash, mask_addresses
-from marketplace.networks import Network
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 
@@ -68,6 +66,7 @@ class ImportCounts:
         sent: Requests that became clicks.
         assets_skipped: Requests for assets that were left out.
         not_views: Other requests that were left out, as they are no page views.
+        out_of_range: Requests of other times than those that were asked for.
         health_checks: Requests among those sent that are health checks; they are bots'.
         headings: Lines of the format that are no requests.
         unparseable: Lines that are not of the format.
@@ -79,6 +78,7 @@ class ImportCounts:
     sent: int = 0
     assets_skipped: int = 0
     not_views: int = 0
+    out_of_range: int = 0
     health_checks: int = 0
     headings: int = 0
     unparseable: int = 0
@@ -91,6 +91,7 @@ class ImportCounts:
         self.sent += other.sent
         self.assets_skipped += other.assets_skipped
         self.not_views += other.not_views
+        self.out_of_range += other.out_of_range
         self.health_checks += other.health_checks
         self.headings += other.headings
         self.unparseable += other.unparseable
@@ -115,31 +116,6 @@ class Destination:
     salts: SaltCache
     epoch_ms: Callable[[], int]
     retry: BoundedRetry
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which requests of the logs are imported, and as whose.
-
-    Attributes:
-        host: The shop's host, for requests whose log does not name one.
-        own_hosts: Requests to other hosts than these and their subdomains are left out; empty for none.
-        trusted_proxies: Networks of proxies whose lists of addresses are trusted.
-        include_assets: Import requests for assets too.
-        all_requests: Import every request but the collector's own.
-    """
-
-    host: str
-    own_hosts: tuple[str, ...] = ()
-    trusted_proxies: tuple[Network, ...] = ()
-    include_assets: bool = False
-    all_requests: bool = False
-
-    def takes(self, kind: str) -> bool:
-        """Whether requests of a kind are imported."""
-        if self.all_requests:
-            return kind not in (COLLECTOR, OTHER_HOST)
-        return kind == VIEW or (kind == ASSET and self.include_assets)
 
 
 class LogImport:
@@ -178,7 +154,6 @@ class LogImport:
         self._to = destination
         self._selection = selection
         self._progress = progress
-        self._own_hosts = read_rules(",".join(selection.own_hosts)).domains
         store = destination.store
         self._ids = LineIds(store.slug, store.visitor_secret)
         self._zone = ZoneInfo(store.timezone)
@@ -237,9 +212,10 @@ class LogImport:
         if request is None:
             self._reading.headings += 1
             return
-        kind = kind_of(request)
-        if self._own_hosts and kind != COLLECTOR and not self._is_own(request):
-            kind = OTHER_HOST
+        kind = self._selection.kind_of(request)
+        if kind == OUT_OF_RANGE:
+            self._reading.out_of_range += 1
+            return
         if kind != VIEW and not self._selection.takes(kind):
             self.kinds[kind] += 1
             if kind == ASSET:
@@ -249,11 +225,6 @@ class LogImport:
             return
         self._reading.sent += 1
         self._records.append(self._record(line, request))
-
-    def _is_own(self, request: LoggedRequest) -> bool:
-        # An absolute URL that names another site was for a proxy, or tries to find one.
-        host = request.host or (host_of_target(request.target) if request.target[:1] != "/" else "")
-        return not host or is_internal(host, "", self._own_hosts)
 
     def _refuse(self, file_name: str, line: LogLine, reason: str) -> None:
         self._reading.unparseable += 1

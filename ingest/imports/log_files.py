@@ -51,21 +51,22 @@ def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
 
     Args:
         name: For error messages.
-        raw: The file as it is on disk, or a pipe.
+        raw: The file as it is on disk, or a pipe; it is closed after its last line.
 
     Raises:
         BrokenLogFile: The compressed data is damaged or truncated, or the file cannot be read.
     """
     number = 0
     try:
-        lines = _decompressed(raw)
-        while first := lines.readline(_KEPT_BYTES):
-            number += 1
-            line = _whole_line(number, first, lines)
-            if number == 1 and line.content.startswith(_BYTE_ORDER_MARK):
-                content = line.content.removeprefix(_BYTE_ORDER_MARK)
-                line = LogLine(1, content, line.full_bytes - len(_BYTE_ORDER_MARK))
-            yield line
+        with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as buffered:
+            lines = _decompressed(buffered)
+            while first := lines.readline(_KEPT_BYTES):
+                number += 1
+                line = _whole_line(number, first, lines)
+                if number == 1 and line.content.startswith(_BYTE_ORDER_MARK):
+                    content = line.content.removeprefix(_BYTE_ORDER_MARK)
+                    line = LogLine(1, content, line.full_bytes - len(_BYTE_ORDER_MARK))
+                yield line
     except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError, lzma.LZMAError) as error:
         raise BrokenLogFile(f"{name}: the compressed data breaks off after line {number:,}: {error}") from error
     except OSError as error:
@@ -111,8 +112,7 @@ def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
     return LogLine(number, first[:content_bytes], content_bytes)
 
 
-def _decompressed(raw: BinaryIO) -> BinaryIO:
-    buffered = io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES)
+def _decompressed(buffered: io.BufferedReader[io.RawIOBase]) -> BinaryIO:
     magic = buffered.peek(len(_XZ_MAGIC))
     stream: object
     if magic.startswith(_GZIP_MAGIC):

@@ -10,8 +10,9 @@ from typing import NamedTuple
 from marketplace.clicks import bots
 from marketplace.enrichments.device import DEVICE
 from marketplace.enrichments.geo import GEO
-from marketplace.enrichments.referral import REFERRAL, REFERRAL_VERSION, arrival, decide
-from marketplace.enrichments.referral_channels import MEANINGS
+from marketplace.enrichments.referral import REFERRAL, REFERRAL_VERSION, Origin, arrival, decide
+from marketplace.enrichments.referral_channels import MEANINGS, Traffic, is_paid_medium
+from marketplace.enrichments.referral_labels import read_label
 from marketplace.enrichments.referral_links import host_of
 from marketplace.enrichments.referrer_spam import spammer_of
 from marketplace.enrichments.registry import Lookups
@@ -75,16 +76,20 @@ def explain(visit: Visit, lookups: Lookups, matcher: bots.AgentMatcher, device_r
 
 
 def _where_from(visit: Visit, lookups: Lookups) -> Section:
-    decision = decide(arrival(visit.url), host_of(visit.referrer), read_rules(visit.rules_text))
+    clues = arrival(visit.url)
+    decision = decide(clues, host_of(visit.referrer), read_rules(visit.rules_text))
     origin, traffic = decision.origin, decision.visit
     ignored = bool(host_of(visit.referrer)) and not decision.answer[4]
     entry = f": {origin.entry}" if origin.entry else ""
     source = f"{origin.rule}{entry}" + ("; the store ignores this referrer" if ignored else "")
     kind = traffic.category or "no known kind of site"
-    paid = ", an ad's click id or label" if traffic.paid else ""
+    label = clues.labels.source
+    if clues.ad is not None and label and traffic.category and not read_label(label).category:
+        kind = f"{kind}, as {clues.ad.entry} is of {clues.ad.source}"
+    paid = _paid_by(clues.ad, traffic)
     why = {
         "source": source,
-        "medium": "utm_medium" if arrival(visit.url).labels.medium else "by the source",
+        "medium": "utm_medium" if clues.labels.medium else "by the source",
         "channel": f"{MEANINGS[decision.answer[3]]} ({kind}{paid})",
         "referrer_host": "the host of the referrer alone is kept",
         "campaign": "utm_campaign",
@@ -94,6 +99,14 @@ def _where_from(visit: Visit, lookups: Lookups) -> Section:
     lines = zip(REFERRAL.columns, decision.answer, strict=True)
     kept = [Line(name, value, why[name]) for name, value in lines if value or name in ("source", "medium", "channel")]
     return Section("where from", REFERRAL_VERSION, tuple(kept))
+
+
+def _paid_by(ad: Origin | None, traffic: Traffic) -> str:
+    if ad is not None:
+        return f"; paid by the ad's click id {ad.entry}"
+    if traffic.paid:
+        return "; paid by a label of ads"
+    return f"; paid by the medium {traffic.medium}" if is_paid_medium(traffic.medium) else ""
 
 
 def _person_or_bot(visit: Visit, matcher: bots.AgentMatcher) -> Section:

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import Final
 
 REFIRE_WINDOW_MS: Final = 2_000
-"""A click on the same target by the same visitor less than this from a counted one is a re-fire (double click)."""
+"""A click on the same target by the same visitor less than this from a counted one is a refire (double click)."""
 
 SESSION_GAP_MS: Final = 30 * 60 * 1000
 """A session ends when its visitor is inactive for longer than this (the industry's 30 minutes)."""
@@ -35,7 +35,7 @@ BLOCKED: Final = Outcome("blocked", "From a network the seller blocks, or the vi
 DUPLICATE: Final = Outcome("duplicate", "The same event sent again by the network or a retry.")
 REFIRE: Final = Outcome("refire", "The same visitor hit the same target again within 2 seconds.")
 BOT: Final = Outcome("bot", "Flagged as automated; kept apart and still reportable.")
-COUNTED: Final = Outcome("counted", "A click by a person.")
+COUNTED: Final = Outcome("counted", "A page view, click or named event of a person.")
 
 OUTCOMES: Final[tuple[Outcome, ...]] = (INVALID, LATE, BLOCKED, DUPLICATE, REFIRE, BOT, COUNTED)
 

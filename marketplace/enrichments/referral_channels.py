@@ -113,8 +113,13 @@ def channel(visit: Traffic) -> str:
     return _paid(visit) or _organic(visit) or _named(visit) or "Unassigned"
 
 
+def is_paid_medium(medium: str) -> bool:
+    """Whether a medium says that somebody paid."""
+    return _PAID_MEDIUM.fullmatch(medium) is not None
+
+
 def _paid(visit: Traffic) -> str:
-    paid = visit.paid or _PAID_MEDIUM.fullmatch(visit.medium) is not None
+    paid = visit.paid or is_paid_medium(visit.medium)
     if paid:
         if visit.category == "shopping" or _SHOPPING_CAMPAIGN.fullmatch(visit.campaign):
             return "Paid Shopping"

@@ -1,30 +1,26 @@
-"""``marketplace accounts``: who is an admin of the platform, and who is shut out."""
+"""``marketplace accounts``: who is an admin of the platform, who is shut out, and who has which plan."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Awaitable, Callable
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import typer
 
 from api.stores.service import StoreService
 from connectors.errors import Unavailable
-from connectors.mongo.accounts import Accounts
 from connectors.mongo.async_client import connect_async
+from marketplace.entitlements import Tier
 from marketplace.identity.accounts import User
-from marketplace.identity.emails import InvalidEmail, checked_email
-from ops.commands.one_line import fail
+from ops.commands import account_plans
+from ops.commands.account_parts import AccountParts, EmailArgument, change_account, with_accounts
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
 from ops.context import data_flag, load_mongo
 from ops.stack.state.model import DEFAULT_DATA_DIR, StackState
 from runtime.sections import MongoSettings
-
-T = TypeVar("T")
-EmailArgument = Annotated[str, typer.Argument(metavar="EMAIL", help="The account's address.")]
 
 
 def admin(
@@ -36,10 +32,10 @@ def admin(
     """Make the owner of an account an admin of the platform, the first one too; it counts at once."""
     made = not revoke
 
-    async def change(accounts: Accounts, user: User) -> User | None:
-        return user if user.admin is made else await accounts.set_admin(user.id, admin=made)
+    async def change(parts: AccountParts, user: User) -> User | None:
+        return user if user.admin is made else await parts.accounts.set_admin(user.id, admin=made)
 
-    user, before = _change(email, data, change)
+    user, before = change_account(email, data, change)
     if before.admin is made:
         said = (
             f"{printable(user.email)} is {'an admin of the platform already' if made else 'no admin of the platform'}."
@@ -62,11 +58,11 @@ def ban(
     """Shut an account out: its sessions and links end, for reading half a second later at the latest."""
     banned = not lift
 
-    async def change(accounts: Accounts, user: User) -> User | None:
+    async def change(parts: AccountParts, user: User) -> User | None:
         # Whoever is shut out again may have a session that was begun at that moment: it ends once more.
-        return user if lift and not user.banned else await accounts.set_banned(user.id, banned=banned)
+        return user if lift and not user.banned else await parts.accounts.set_banned(user.id, banned=banned)
 
-    user, before = _change(email, data, change)
+    user, before = change_account(email, data, change)
     if lift and not before.banned:
         said = f"{printable(user.email)} is not shut out; nothing was changed."
     else:
@@ -86,7 +82,8 @@ def first_admin(state: StackState, database: str, data: Path) -> str:
     if api is None or not api.healthy:
         return ""
     try:
-        if asyncio.run(_work(MongoSettings(state.urls.mongo, database), lambda accounts: accounts.has_admin())):
+        mongo = MongoSettings(state.urls.mongo, database)
+        if asyncio.run(with_accounts(mongo, lambda parts: parts.accounts.has_admin())):
             return ""
     except Unavailable:
         return ""
@@ -112,31 +109,11 @@ def admin_steps(state: StackState, data: Path) -> str:
         ]
     steps.append(f"marketplace accounts admin EMAIL{flag}")
     numbered = [f"  {number}. {step}" for number, step in enumerate(steps, start=1)]
-    return "\n".join([" nobody is an admin of the platform yet; to make the first one:", *numbered])
-
-
-def _change(
-    email: str, data: Path | None, change: Callable[[Accounts, User], Awaitable[User | None]]
-) -> tuple[User, User]:
-    """Change the account of an address; ends the command where there is none.
-
-    Returns:
-        The account as it is now, and as it was before.
-    """
-    try:
-        address = checked_email(email)
-    except InvalidEmail as error:
-        fail(str(error))
-
-    async def work(accounts: Accounts) -> tuple[User, User] | None:
-        before = await accounts.by_email(address)
-        user = None if before is None else await change(accounts, before)
-        return None if user is None or before is None else (user, before)
-
-    found = asyncio.run(_work(load_mongo(data_dir=data), work))
-    if found is None:
-        fail(f"there is no account with the address {address}: it is made once the link in its mail was followed")
-    return found
+    plan = [
+        f" its plan is {Tier.FREE}: {account_plans.includes(Tier.FREE)}; to lift it:",
+        f"  marketplace accounts grant EMAIL {Tier.PREMIUM}{flag}",
+    ]
+    return "\n".join([" nobody is an admin of the platform yet; to make the first one:", *numbered, *plan])
 
 
 async def _without_owner(mongo: MongoSettings) -> list[str]:
@@ -150,17 +127,12 @@ async def _without_owner(mongo: MongoSettings) -> list[str]:
         await client.close()
 
 
-async def _work(mongo: MongoSettings, work: Callable[[Accounts], Awaitable[T]]) -> T:
-    client = connect_async(mongo.url)
-    try:
-        return await work(Accounts(client, mongo.database))
-    finally:
-        await client.close()
-
-
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    accounts = typer.Typer(help="Who is an admin of the platform, and who is shut out.", no_args_is_help=True)
+    accounts = typer.Typer(
+        help="Who is an admin of the platform, who is shut out, and who has which plan.", no_args_is_help=True
+    )
     accounts.command("admin")(admin)
     accounts.command("ban")(ban)
+    account_plans.register(accounts)
     app.add_typer(accounts, name="accounts")

@@ -18,6 +18,7 @@ from marketplace.access_logs.findings import has_no_agents, proxies_for_clients,
 from marketplace.access_logs.nginx_format import InvalidFormat, NginxFormat
 from marketplace.access_logs.recognition import FORMATS, Factory, Reading, recognise
 from marketplace.access_logs.requests import LineFormat, LoggedRequest, plain_text
+from marketplace.enrichments.referral_sources import look_up
 from marketplace.hosts import canonical_host
 from marketplace.masking import mask_addresses
 from marketplace.networks import Network, parse_networks
@@ -43,11 +44,13 @@ class ReadFile:
         name: As given on the command line.
         lines: All of its lines.
         reading: The way of reading that most of its first lines fit.
+        source: The file itself.
     """
 
     name: str
     lines: Iterator[LogLine]
     reading: Reading
+    source: LogFile
 
 
 def read_files(files: Sequence[LogFile], format: str | None, log_timezone: str) -> list[ReadFile]:
@@ -70,7 +73,7 @@ def read_files(files: Sequence[LogFile], format: str | None, log_timezone: str) 
         reading = recognise(contents, zone) if factories is None else recognise(contents, zone, factories)
         if not reading.is_access_log():
             raise RefusedImport(_no_log(file.name, reading, format))
-        found.append(ReadFile(file.name, lines, reading))
+        found.append(ReadFile(file.name, lines, reading, file))
     return found
 
 
@@ -164,7 +167,7 @@ def shop_host(
         named = _common_parent(logged)
         if named and all(request.host for request in requests):
             return ShopHost(named, () if any_host else (named,), (named,))
-        own = (_asked(logged or referring_hosts(requests), ask),)
+        own = (_asked(logged or _unknown(referring_hosts(requests)), ask),)
         return ShopHost(own[0], () if any_host else own, own)
     if any_host:
         return ShopHost(own[0])
@@ -217,6 +220,11 @@ def _asked(found: Counter[str], ask: Callable[[str], str] | None) -> str:
     return host
 
 
+def _unknown(hosts: Counter[str]) -> Counter[str]:
+    """Hosts without those of search engines and other known sites, which are no shop's own."""
+    return Counter({host: number for host, number in hosts.items() if look_up(host) is None})
+
+
 def _counted(hosts: Counter[str]) -> str:
     return ", ".join(f"{host} {requests:,}" for host, requests in hosts.most_common(_FOUND_HOSTS))
 
@@ -244,9 +252,11 @@ def _factory(format: str, zone: tzinfo) -> Factory:
 
 def _no_log(name: str, reading: Reading, format: str | None) -> str:
     wanted = "a format that is known" if format is None else f"the format {format}"
+    if reading.sampled == 1:
+        return f"{name}: nothing was sent, as its only line is not of {wanted}: {_example(reading.misfit or b'')}"
     fitting = f"only {len(reading.requests):,}" if reading.requests else "none"
-    example = "" if reading.misfit is None else f", the first that does not: {_example(reading.misfit)}"
-    return f"{name}: {fitting} of its first {reading.sampled:,} lines is of {wanted}{example}; nothing was sent"
+    example = "" if reading.misfit is None else f"; the first that is not begins: {_example(reading.misfit)}"
+    return f"{name}: nothing was sent, as {fitting} of its first {reading.sampled:,} lines is of {wanted}{example}"
 
 
 def _example(line: bytes) -> str:

@@ -32,33 +32,53 @@ def new_store(slug: str, timezone: str, domains: Sequence[str]) -> Store:
     )
 
 
-def find_or_create(stores: StoreRepository, wanted: Store, create: bool | None) -> tuple[Store, bool]:
-    """The store with the slug of ``wanted``, and whether it was created by this call.
+def find(stores: StoreRepository, slug: str, create: bool | None) -> Store | None:
+    """The store of an import; None where there is none and it may be created.
 
     Args:
         stores: The repository of stores.
-        wanted: The store to create if there is none.
+        slug: The store's.
         create: True creates a missing store, False never does; None creates it unless another store's name is similar.
 
     Raises:
-        InvalidStore: There is no such store and it must not be created; the message says what to do.
+        InvalidStore: It was deleted, or there is none and it must not be created; the message says what to do.
     """
-    found = stores.get(wanted.slug)
+    found = stores.get(slug)
     if found is not None:
-        return found, False
-    known = [store.slug for store in stores.list_stores()] if not create else []
+        return _alive(found)
+    known = [store.slug for store in stores.list_stores() if not store.deleted] if not create else []
     if create is False:
         raise InvalidStore(
-            f"no store {wanted.slug} (stores: {', '.join(known) or 'none'}); --create-store creates it, "
+            f"no store {slug} (stores: {', '.join(known) or 'none'}); --create-store creates it, "
             "--timezone says in which zone"
         )
-    meant = similar_slug(wanted.slug, known)
+    meant = similar_slug(slug, known)
     if meant is not None:
-        raise InvalidStore(f"no store {wanted.slug}; did you mean {meant}? --create-store makes a new one")
+        raise InvalidStore(f"no store {slug}; did you mean {meant}? --create-store makes a new one")
+    return None
+
+
+def create(stores: StoreRepository, wanted: Store) -> tuple[Store, bool]:
+    """Create a store that :func:`find` has not found.
+
+    Returns:
+        The store, and whether it was created by this call.
+
+    Raises:
+        InvalidStore: There was one meanwhile, and it was deleted.
+    """
     if stores.create_store(wanted):
         return wanted, True
     # If another import has created it in the meantime, its secret is the valid one.
-    return stores.get(wanted.slug) or wanted, False
+    return _alive(stores.get(wanted.slug) or wanted), False
+
+
+def _alive(store: Store) -> Store:
+    if store.deleted:
+        raise InvalidStore(
+            f"store {store.slug} was deleted: nothing is imported into it, and no other gets its slug; nothing was sent"
+        )
+    return store
 
 
 def similar_slug(slug: str, known: Sequence[str]) -> str | None:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
 
@@ -18,17 +20,22 @@ from connectors.mongo.salts import MongoSalts, SaltCache
 from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
-from ingest.imports.access_log import Destination, ImportCounts, LogImport, Selection
+from ingest.imports.access_log import Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
+from ingest.imports.selection import Selection
 from marketplace.access_logs.recognition import FORMATS
 from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.flows import CLICKS_FLOW
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.commands.account_parts import with_accounts
+from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import ReadFile, described, read_files, shop_host, trusted_proxies
-from ops.commands.import_store import find_or_create, new_store
+from ops.commands.import_result import outcomes_of, said_of_outcomes, sentence
+from ops.commands.import_store import create, find, new_store
 from ops.commands.log_progress import Progress, open_files, show_progress
+from ops.commands.moments import epoch_ms_in, read_range
 from ops.commands.one_line import INTERRUPTED
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
@@ -37,7 +44,7 @@ from ops.drain import wait_until_counted
 from ops.provision import ensure_provisioned
 from ops.resources import Resources
 from runtime.logs import LogSettings, configure_logs
-from runtime.sections import Settings
+from runtime.sections import MongoSettings, Settings
 from runtime.settings import load
 
 _CLOSE_SECONDS = 10.0
@@ -72,6 +79,20 @@ ProxyOption = Annotated[
         "--trusted-proxy",
         metavar="NETWORK",
         help="A proxy whose list of addresses (X-Forwarded-For) is trusted; can be repeated; none trusts nobody.",
+    ),
+]
+FromOption = Annotated[
+    str | None, typer.Option("--from", help="The first day or time that is imported, in the store's zone.")
+]
+UntilOption = Annotated[
+    str | None,
+    typer.Option("--until", help="The first day or time that is not imported any more, in the store's zone."),
+]
+BesideOption = Annotated[
+    bool,
+    typer.Option(
+        "--beside-snippet",
+        help="Import page views also of a time when the store's pages sent theirs: whatever is in both counts twice.",
     ),
 ]
 LogZoneOption = Annotated[str, typer.Option("--log-timezone", help="The zone of times in the log that name none.")]
@@ -113,6 +134,9 @@ def log(
     all_requests: AllOption = False,
     domain: DomainOption = None,
     any_host: AnyHostOption = False,
+    since: FromOption = None,
+    until: UntilOption = None,
+    beside_snippet: BesideOption = False,
     log_timezone: LogZoneOption = "UTC",
     create_store: CreateOption = None,
     timezone: TimezoneOption = "UTC",
@@ -123,6 +147,7 @@ def log(
 ) -> None:
     """Import page views from access logs, whose format is found out; running it again counts nothing twice."""
     started = time.monotonic()
+    first, end = read_range(since, until, "--until")
     with open_files(files) as opened, show_progress(opened) as progress:
         readable = read_files(opened, format, log_timezone)
         proxies = trusted_proxies(trusted_proxy or [], readable)
@@ -135,11 +160,18 @@ def log(
         try:
             stores = MongoStores(client, settings.database)
             ask = progress.ask if "-" not in files and sys.stdin.isatty() else None
-            shop = shop_host(readable, stores.get(store), domain or [], any_host=any_host, ask=ask)
-            found, created = find_or_create(stores, new_store(store, timezone, domain or shop.new), create_store)
+            # A name that is refused is said before the host is asked for.
+            there = find(stores, store, create_store)
+            shop = shop_host(readable, there, domain or [], any_host=any_host, ask=ask)
+            wanted = new_store(store, timezone, domain or shop.new)
+            found, created = (there, False) if there is not None else create(stores, wanted)
             if created:
                 named = f", host {', '.join(found.domains)}" if found.domains else ""
                 progress.say(f"Store {store} did not exist: created, time zone {found.timezone}{named}.")
+                if _has_accounts(settings):
+                    progress.say(
+                        f"Nobody owns it, so nobody sees it on the dashboard: marketplace stores owner {store} EMAIL"
+                    )
             for file in readable:
                 progress.say(described(file, proxies))
             destination = Destination(
@@ -149,16 +181,36 @@ def log(
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
                 retry=retry,
             )
-            selection = Selection(shop.host, shop.own_hosts, proxies, include_assets, all_requests)
+            selection = Selection(
+                shop.host,
+                shop.own_hosts,
+                proxies,
+                include_assets,
+                all_requests,
+                epoch_ms_in(first, found.timezone),
+                epoch_ms_in(end, found.timezone),
+            )
+            if there is not None and not beside_snippet:
+                refuse_what_pages_sent(settings, there, selection, readable, progress.say)
             importing = LogImport(destination, selection=selection, progress=progress.counts)
+            before = outcomes_of(settings, store) if drain else None
             _import(importing, readable, progress)
-            waiting = _wait(settings, progress) if drain else None
+            waiting = _wait(settings, importing.counts, progress) if drain else None
+            after = outcomes_of(settings, store) if before is not None and waiting == 0 else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
-    _report(store, importing, readable, time.monotonic() - started, waiting, as_json=as_json)
+    outcomes = None if after is None or before is None else dict(after - before)
+    _report(store, importing, readable, time.monotonic() - started, waiting, outcomes, as_json=as_json)
     if waiting:
         raise typer.Exit(1)
+
+
+def _has_accounts(settings: Settings) -> bool:
+    mongo = MongoSettings(settings.urls.mongo, settings.database)
+    with suppress(Unavailable):
+        return asyncio.run(with_accounts(mongo, lambda parts: parts.accounts.has_any()))
+    return False
 
 
 def _answer_seconds(wait: float) -> float:
@@ -166,7 +218,9 @@ def _answer_seconds(wait: float) -> float:
     return min(20.0, max(2.0, wait))
 
 
-def _wait(settings: Settings, progress: Progress) -> int:
+def _wait(settings: Settings, counts: ImportCounts, progress: Progress) -> int:
+    if not counts.sent and not counts.unparseable:
+        return 0
     progress.say("In Kafka; waiting until the flow has counted it.")
     return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS)
 
@@ -207,30 +261,38 @@ def _import(importing: LogImport, files: list[ReadFile], progress: Progress) -> 
             importing.read(file.name, file.lines, file.reading)
         importing.finish()
     except KeyboardInterrupt:
-        progress.say(f"Stopped; {_sentence(importing.counts)} Run it again to go on: nothing is counted twice.")
+        progress.say(f"Stopped; {sentence(importing.counts, {})} Run it again to go on: nothing is counted twice.")
         raise typer.Exit(INTERRUPTED) from None
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()
-        progress.say(f"{_sentence(importing.counts)} Run it again when this is corrected: nothing is counted twice.")
+        progress.say(f"{sentence(importing.counts, {})} Run it again when this is corrected: nothing is counted twice.")
         raise
 
 
 def _report(
-    store: str, importing: LogImport, files: list[ReadFile], seconds: float, waiting: int | None, *, as_json: bool
+    store: str,
+    importing: LogImport,
+    files: list[ReadFile],
+    seconds: float,
+    waiting: int | None,
+    outcomes: dict[str, int] | None,
+    *,
+    as_json: bool,
 ) -> None:
     counts, reasons = importing.counts, dict(importing.reasons.most_common())
     kinds = dict(importing.kinds.most_common())
     if as_json:
         document: dict[str, Any] = {"store": store, **asdict(counts), "reasons": reasons, "waiting": waiting}
         document["left_out"] = kinds
+        document["outcomes"] = outcomes
         document["formats"] = {file.name: file.reading.name for file in files}
         document["seconds"] = round(seconds, 3)
         typer.echo(json.dumps(document))
         return
-    typer.echo(f"{_sentence(counts)} {seconds:.1f} s.")
-    if kinds:
-        typer.echo(f"  left out, as they are no page views: {', '.join(f'{n:,} {kind}' for kind, n in kinds.items())}")
+    typer.echo(f"{sentence(counts, kinds)} {seconds:.1f} s.")
+    if outcomes and (said := said_of_outcomes(store, outcomes)):
+        typer.echo(said)
     if counts.health_checks:
         typer.echo(f"  {counts.health_checks:,} of those sent are health checks, and count as bots'")
     if waiting:
@@ -246,12 +308,3 @@ def _report(
         )
     if counts.summed_up:
         typer.echo(f"{counts.summed_up:,} of them are not there one by one; the last letter counts them by reason.")
-
-
-def _sentence(counts: ImportCounts) -> str:
-    others = [(counts.not_views, "other requests skipped"), (counts.blank, "blank"), (counts.headings, "headings")]
-    more = "".join(f", {number:,} {what}" for number, what in others if number)
-    return (
-        f"{counts.lines:,} lines read: {counts.sent:,} sent, {counts.assets_skipped:,} assets skipped, "
-        f"{counts.unparseable:,} unparseable{more}."
-    )

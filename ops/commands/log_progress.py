@@ -37,6 +37,22 @@ class LogFile:
         """Its decompressed lines."""
         return read_lines(self.name, self.raw)
 
+    def is_read(self) -> bool:
+        """Whether its last line has been read."""
+        return self.raw.closed
+
+    @contextmanager
+    def looked_through(self) -> Iterator[Iterator[LogLine]]:
+        """All of its lines beside those that are read: these go on afterwards as if nobody had looked."""
+        at = self.raw.tell()
+        self.raw.seek(0)
+        try:
+            # The copy has the same position, and is closed by its reader.
+            with open(os.dup(self.raw.fileno()), "rb", buffering=0) as copy:
+                yield read_lines(self.name, copy)
+        finally:
+            self.raw.seek(at)
+
     def read_bytes(self) -> int:
         """Bytes of the file on disk that have been read."""
         return self.raw.tell() if self.size_bytes is not None and not self.raw.closed else 0

@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from dataclasses import asdict
-from datetime import datetime
 from typing import Annotated
 from zoneinfo import ZoneInfo
 
@@ -27,10 +26,12 @@ from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
+from ops.commands.moments import read_range
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.report_goals import print_goals
+from ops.commands.report_notes import nothing_of, rounded
 from ops.commands.tables import numbers_table, wide_console
-from ops.commands.texts import cell
+from ops.commands.texts import cell, printable
 from ops.context import load_settings
 from runtime.sections import Settings
 
@@ -47,15 +48,6 @@ _ANSWER_SECONDS = 20.0
 _MOST_VALUES = 1_000
 """Of a dimension, for each goal."""
 NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
-
-
-def _moment(text: str | None, option: str) -> datetime | None:
-    if text is None:
-        return None
-    try:
-        return datetime.fromisoformat(text)
-    except ValueError as error:
-        raise InvalidQuery(f"{option} {text!r}: give a date or time such as 2026-05-17 or 2026-05-17T10:00") from error
 
 
 def _store(settings: Settings, slug: str) -> Store:
@@ -109,14 +101,14 @@ def report(
     as_json: JsonOption = False,
 ) -> None:
     """Print a store's numbers."""
-    first, end = _moment(since, "--from"), _moment(until, "--to")
-    if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
-        raise InvalidQuery(f"--from {since} --to {until}: the range is empty; --to is the first moment after it")
+    first, end = read_range(since, until, "--to")
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     asked = filters_of(filters or ())
     scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
+    if not as_json and (note := rounded(scope)):
+        typer.echo(note, err=True)
     if goals:
         conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, _MOST_VALUES)
         print_goals(found, scope, dimension, conversions, as_json=as_json)
@@ -136,9 +128,7 @@ def report(
         }
         typer.echo(json.dumps(document, indent=1))
     elif not rows:
-        when = " in that range" if since or until else ""
-        others = "; '--bots include' shows those of tools and crawlers too" if bots == "exclude" else ""
-        Console(stderr=True).print(f"no numbers for {store}{when} yet{others}", highlight=False)
+        typer.echo(printable(nothing_of(scope, "numbers")), err=True)
     else:
         wide_console().print(_report_table(rows, found, dimension, _titles(settings, store, dimension, rows)))
 

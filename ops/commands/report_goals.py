@@ -10,8 +10,9 @@ from rich.text import Text
 
 from connectors.insights import Conversion, Scope
 from marketplace.stores import Store
+from ops.commands.report_notes import nothing_of
 from ops.commands.tables import numbers_table, wide_console
-from ops.commands.texts import cell
+from ops.commands.texts import cell, printable
 
 
 def print_goals(
@@ -33,7 +34,10 @@ def print_goals(
         typer.echo(f"{store.slug} has no goals; 'marketplace stores goals add {store.slug} NAME ...' makes one.")
         return
     if not any(found.values()):
-        typer.echo(f"no visitors of {store.slug} in that range yet")
+        if dimension == "exit_page":
+            typer.echo("By exit_page there are no conversions, as an event has none; page and entry_page have them.")
+        else:
+            typer.echo(printable(nothing_of(scope, "visitors")))
         return
     table = numbers_table(
         store.title, store.timezone, estimated=any(row.is_estimate for rows in found.values() for row in rows)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from dataclasses import asdict
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, get_args
 
 import typer
 
@@ -15,7 +15,7 @@ from marketplace.identity.tenancy import DeletedStore
 from marketplace.store_links import InvalidLinkRule, PageCase, TrailingSlash, checked_hosts, checked_source_rule
 from marketplace.stores import InvalidStore, Store, checked_domains, checked_networks, checked_zone
 from marketplace.texts import is_line
-from ops.commands.options import DataOption, JsonOption
+from ops.commands.options import DataOption, JsonOption, choice
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.texts import printable
 
@@ -66,15 +66,15 @@ def set_store(
         ),
     ] = None,
     trailing_slash: Annotated[
-        TrailingSlash | None, typer.Option(help="Whether /shoes/ and /shoes are two pages (keep) or one (strip).")
+        str | None, typer.Option(help="Whether /shoes/ and /shoes are two pages (keep) or one (strip).")
     ] = None,
     page_case: Annotated[
-        PageCase | None, typer.Option(help="Whether /Shoes and /shoes are two pages (keep) or one (lower).")
+        str | None, typer.Option(help="Whether /Shoes and /shoes are two pages (keep) or one (lower).")
     ] = None,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Change settings of a store: what is not named stays. Parts that count events follow within seconds."""
+    """Change settings of a store: what is not named stays, the slug always. Parts that count follow in seconds."""
     fields: dict[str, Any] = {}
     if title is not None:
         if not is_line(title.strip(), _MAX_TITLE_CHARS):
@@ -95,15 +95,27 @@ def set_store(
             fields["source_rules"] = tuple(map(_source_rule, filter(None, source_rule)))
     except InvalidLinkRule as error:
         raise InvalidStore(str(error)) from error
+    if trailing_slash is not None:
+        choice("--trailing-slash", trailing_slash, get_args(TrailingSlash))
+    if page_case is not None:
+        choice("--page-case", page_case, get_args(PageCase))
     plain = {"honour_opt_out": honour_opt_out, "trailing_slash": trailing_slash, "page_case": page_case}
     fields |= {name: value for name, value in plain.items() if value is not None}
     if not fields:
         raise InvalidStore("nothing is named that is to change: see 'marketplace stores set --help'")
 
-    async def work(parts: StoreParts) -> Store:
-        return await parts.stores.configure(slug, fields)
+    async def work(parts: StoreParts) -> tuple[str, Store]:
+        before = await parts.stores.get(slug)
+        after = await parts.stores.configure(slug, fields)
+        return after.timezone if before is None else before.store.timezone, after
 
-    _print_settings(with_stores(data, of_known_store(slug, work)), as_json=as_json)
+    zone, store = with_stores(data, of_known_store(slug, work))
+    _print_settings(store, as_json=as_json)
+    if zone != store.timezone and not as_json:
+        typer.echo(
+            f"\nDays are counted by {store.timezone} from now on. What is counted stays in the days of {zone}, though\n"
+            f"reports of it are headed with {store.timezone} too."
+        )
 
 
 def _source_rule(text: str) -> SourceRule:
@@ -161,14 +173,15 @@ def delete(
     typer.echo(f"Deleted: {slug} ({printable(receipt.title)}), {receipt.at.isoformat(timespec='seconds')}")
     typer.echo(f"  gone: {receipt.members} members, {receipt.invitations} invitations, {receipt.api_keys} API keys")
     typer.echo("  worth nothing within seconds: its write key, its import key, the key of its own pages")
+    typer.echo("  gone with it: the secret that leads from a browser's id to its visitor; nothing is imported any more")
     typer.echo("  kept: its numbers, its orders, its document; its slug is given to nobody else")
 
 
 def _ask_first(slug: str, title: str) -> None:
-    what = f"{slug} ({printable(title)}) is deleted for all its members, which cannot be undone"
+    what = f"{slug} ({printable(title)}) for all its members, which cannot be undone"
     if not sys.stdin.isatty():
-        raise Refused(f"{what}: give --yes to say so")
-    if typer.prompt(f"{what}. Write its slug to go on", err=True) != slug:
+        raise Refused(f"nothing was deleted, as nobody can be asked here: give --yes to delete {what}")
+    if typer.prompt(f"This would delete {what}. Write its slug to do it", err=True) != slug:
         raise Refused("that is another slug: nothing was deleted")
 
 

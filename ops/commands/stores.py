@@ -1,4 +1,4 @@
-"""``marketplace stores``: open stores and give them write keys."""
+"""``marketplace stores``: open stores, and say whose they are, what they count and which keys they have."""
 
 from __future__ import annotations
 
@@ -17,8 +17,10 @@ from connectors.mongo.turned_away import TurnedAway, sums
 from marketplace.identity.accounts import User
 from marketplace.identity.tenancy import LimitReached, SlugReserved, SlugTaken
 from marketplace.stores import InvalidStore, Store, checked_contact, checked_domains, checked_networks, checked_zone
-from ops.commands import store_goals, store_settings
+from ops.commands import store_goals, store_keys, store_settings
+from ops.commands.account_plans import how_to_lift, plan_of_owner
 from ops.commands.options import DataOption, JsonOption
+from ops.commands.store_keys import show_key
 from ops.commands.store_parts import SlugArgument, StoreParts, of_known_store, with_stores
 from ops.commands.tables import print_table
 from ops.commands.texts import cell, printable
@@ -61,24 +63,18 @@ def create(
                 f"store {slug} is there already; 'marketplace stores key {slug}' gives it a new key"
             ) from error
         except LimitReached as error:
-            raise LimitReached(f"{owner}: {error}") from error
+            raise _limit(user, error, data) from error
         # The key is shown this once, whatever comes after it.
         with suppress(Unavailable):
             return write_key, user is None and await parts.accounts.has_any()
         return write_key, False
 
     write_key, is_hidden = with_stores(data, work)
-    _show_key(slug, write_key, as_json=as_json)
+    show_key(slug, write_key, f"{slug} is open.", data, as_json=as_json)
     if is_hidden and not as_json:
         flag = data_flag((data or Path(DEFAULT_DATA_DIR)).resolve())
         typer.echo("\nNobody owns it, so nobody sees it on the dashboard. To name an owner:\n")
         typer.echo(f"  marketplace stores owner {slug} EMAIL{flag}")
-
-
-def key(slug: SlugArgument, data: DataOption = None, as_json: JsonOption = False) -> None:
-    """Give a store a new write key; the old one stops working within seconds."""
-    write_key = with_stores(data, of_known_store(slug, lambda parts: parts.stores.new_write_key(slug)))
-    _show_key(slug, write_key, as_json=as_json)
 
 
 def owner(
@@ -94,7 +90,7 @@ def owner(
         try:
             await parts.stores.give_to(slug, user)
         except LimitReached as error:
-            raise LimitReached(f"{user.email}: {error}") from error
+            raise _limit(user, error, data) from error
         return user
 
     user = with_stores(data, of_known_store(slug, work))
@@ -102,6 +98,15 @@ def owner(
         typer.echo(json.dumps({"store": slug, "owner": user.email}))
     else:
         typer.echo(f"{printable(user.email)} owns {slug}.")
+        if bounds := plan_of_owner(user, data):
+            typer.echo(bounds)
+
+
+def _limit(user: User | None, error: LimitReached, data: Path | None) -> LimitReached:
+    command = "" if user is None else how_to_lift(user, data)
+    return LimitReached(
+        f"{user.email if user else 'nobody'}: {error}" + (f"; '{command}' lifts that" if command else "")
+    )
 
 
 def contact(
@@ -121,31 +126,6 @@ def contact(
         typer.echo(
             f"Buyers of {slug} write to {printable(address)}." if address else f"{slug} has no contact any more."
         )
-
-
-def import_key(
-    slug: SlugArgument,
-    revoke: Annotated[bool, typer.Option("--revoke", help="Take the key back and make no other.")] = False,
-    data: DataOption = None,
-    as_json: JsonOption = False,
-) -> None:
-    """Give a store a secret key for importing history; the old one stops working within seconds."""
-
-    async def work(parts: StoreParts) -> str | None:
-        if revoke:
-            await parts.stores.revoke_import_key(slug)
-            return None
-        return await parts.stores.new_import_key(slug)
-
-    secret = with_stores(data, of_known_store(slug, work))
-    if as_json:
-        typer.echo(json.dumps({"store": slug, "import_key": secret}))
-    elif secret is None:
-        typer.echo(f"{slug} has no import key any more; the old one stops working within seconds.")
-    else:
-        typer.echo(f"The import key of {slug}, shown this once:\n\n  {secret}\n")
-        typer.echo("It is secret: whoever has it can write this store's past. Take it back when the import is done:\n")
-        typer.echo(f"  marketplace stores import-key {slug} --revoke")
 
 
 def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
@@ -174,15 +154,6 @@ def list_stores(data: DataOption = None, as_json: JsonOption = False) -> None:
         rows.append((store.slug, store.title, store.timezone, domains, emails or Text("nobody", style="dim")))
     # Slugs and addresses are copied, so they are not wrapped; titles are.
     print_table(("store", "title", "time zone", "domains", "owners"), rows, sentences=("title",))
-
-
-def _show_key(slug: str, write_key: str, *, as_json: bool) -> None:
-    if as_json:
-        typer.echo(json.dumps({"store": slug, "write_key": write_key}))
-        return
-    typer.echo(f"{slug} is open. Its write key, shown this once:\n\n  {write_key}\n")
-    typer.echo("It is public by nature: it may write events of this store and read nothing. On your pages:\n")
-    typer.echo(f'  <script async src="https://YOUR-COLLECTOR/m.js" data-key="{write_key}"></script>')
 
 
 def limits(
@@ -217,11 +188,13 @@ def _print_limits(counts: list[TurnedAway]) -> None:
 
 def register(app: typer.Typer) -> None:
     """Add the commands."""
-    stores = typer.Typer(help="Open stores and give them write keys.", no_args_is_help=True)
+    stores = typer.Typer(
+        help="Open, change and delete stores: their owners, settings, goals and keys.", no_args_is_help=True
+    )
     stores.command("create")(create)
     stores.command("owner")(owner)
-    stores.command("key")(key)
-    stores.command("import-key")(import_key)
+    stores.command("key")(store_keys.key)
+    stores.command("import-key")(store_keys.import_key)
     stores.command("contact")(contact)
     stores.command("list")(list_stores)
     stores.command("limits")(limits)

@@ -36,18 +36,18 @@ instead. A key is an API key of the store with that one scope, made by an owner.
 - An API key works in its store alone. It may do what its scopes and the *present* role of its maker have in common: a
   maker who is demoted takes that from the key, and a key whose maker is no member any more, or is banned, is refused
   with 401. It works again if the maker comes back; to end it for good, revoke it. Its limit of requests is its own,
-  with the store's tier.
+  with the store's plan (`tier` in the API).
 - Every member may leave, but for the last owner; one who is banned is none in this count. Owners are equal: each may
   demote or remove another one.
 - Nobody offers a role above the own one. When an invitation is accepted, its inviter must still be allowed to give the
   role: otherwise it is refused with 409 and stays until it expires, is revoked or is sent again. Members and waiting
-  invitations count together against the limit of the tier.
-- A store has the tier of its owner, with several owners of the best one. Who owns more stores than the tier includes
+  invitations count together against the limit of the plan.
+- A store has the plan of its owner, with several owners of the best one. Who owns more stores than the plan includes
   (after a downgrade) covers the oldest ones; a store that no owner covers is *frozen*: the youngest are. Its events are
   counted, its numbers and settings are shown, nothing is deleted, and routes without a *yes* under "frozen" answer 403
   with the type `limit`. What takes rights away works, and so do members' roles and a new write key. An upgrade, or
   giving up an older store, thaws it.
-- How far back a store's numbers go, and whether they can be had as CSV, depends on its tier, at the API and for whoever
+- How far back a store's numbers go, and whether they can be had as CSV, depends on its plan, at the API and for whoever
   is signed in to the dashboard; whether the store is frozen changes neither.
 - A store that was deleted is gone for all its members, and its keys are worth nothing. Its numbers and its document are
   kept, and its slug is given to nobody else.

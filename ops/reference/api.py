@@ -58,7 +58,7 @@ def _problems() -> Iterable[str]:
 def _buckets() -> Iterable[str]:
     yield "| bucket | tokens | tokens a second | full after |\n|---|---|---|---|\n"
     for tier, entitlements in ENTITLEMENTS.items():
-        yield _bucket(f"account of the tier {tier.value}, API key of a store of it", entitlements.requests)
+        yield _bucket(f"account with the plan {tier.value}, API key of a store of it", entitlements.requests)
     yield _bucket("address, nobody signed in", ADDRESS)
     yield _bucket("attempts at one account", ATTEMPTS_OF_ACCOUNT)
     yield _bucket("attempts from one address", ATTEMPTS_OF_ADDRESS)
@@ -73,7 +73,8 @@ def _bucket(name: str, policy: BucketPolicy) -> str:
 
 def _tiers() -> Iterable[str]:
     tiers = list(ENTITLEMENTS)
-    yield f"| what a tier includes | {' | '.join(tier.value for tier in tiers)} |\n|---|{'---|' * len(tiers)}\n"
+    names = " | ".join(tier.value for tier in tiers)
+    yield f"| what a plan (`tier` here) includes | {names} |\n|---|{'---|' * len(tiers)}\n"
     rows: dict[str, Callable[[Entitlements], str]] = {
         "stores of an account": lambda e: f"{e.stores:,}",
         "members of a store, with invitations that wait": lambda e: f"{e.members:,}",

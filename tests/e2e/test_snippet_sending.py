@@ -68,7 +68,7 @@ def test_without_a_key_nothing_is_sent_and_the_console_says_so(names: Browser, o
     assert (warnings, own.so_far()) == (["m.js: no key"] * 2, [])
 
 
-def test_with_a_key_of_no_store_the_console_says_so_once(names: Browser, own: Site) -> None:
+def test_with_a_key_of_no_store_the_console_says_the_collectors_reason_once(names: Browser, own: Site) -> None:
     own.put("/", "<button>a</button>", head=own.tag(key='data-key="nobodys"'))
     warnings: list[str] = []
     with tab(names) as page:
@@ -80,7 +80,26 @@ def test_with_a_key_of_no_store_the_console_says_so_once(names: Browser, own: Si
         for count in range(1, 4):
             pass_time(page, lambda count=count: len(answers) >= count)  # type: ignore[misc]
             page.click("button")
-    assert (warnings, own.so_far()) == (["m.js: 401"], [])
+    assert (len(warnings), own.so_far()) == (1, [])
+    assert warnings[0].startswith("m.js: ")
+    assert "no store has this write key" in warnings[0]
+
+
+def test_an_event_without_a_name_is_not_sent_and_one_whose_name_is_cut_is_and_the_console_says_both(
+    names: Browser, own: Site
+) -> None:
+    own.put("/", "")
+    warnings: list[str] = []
+    long_name = "n" * 80
+    with tab(names) as page:
+        page.on("console", lambda said: warnings.append(said.text) if said.type == "warning" else None)
+        at(page, own)
+        page.evaluate("() => { marketplace(); marketplace(''); marketplace(undefined, { size: 'L' }); }")
+        page.evaluate("name => marketplace(name)", long_name)
+        page.goto(LEFT)
+        events = own.events(2)
+    assert [event.name for event in events if event.type == "event"] == [long_name[:64]]
+    assert warnings == ["m.js: no name", f"m.js: cut {long_name}"]
 
 
 def test_a_page_of_orders_of_several_stores_sends_each_its_own_once(names: Browser, own: Site) -> None:

@@ -54,5 +54,6 @@ def test_every_command_of_the_tutorial_runs_and_the_numbers_are_those_it_promise
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
     assert '"accepted": 1' in done.stdout or '"accepted":1' in done.stdout
     assert (tmp_path / "pixel.gif").read_bytes().startswith(b"GIF8")
+    assert "have sent their page views themselves since" in (tmp_path / "refused.txt").read_text()
     assert "closes to zero" in done.stdout
     assert re.search(r"2026-11-20\s+3\b", done.stdout), "three clicks of the log, imported twice, count three"

@@ -10,18 +10,20 @@ import sys
 import uuid
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
-from connectors.mongo.stores import MongoStores
+from connectors.mongo.stores import MongoStores, to_document
 from marketplace.clicks.events import CollectedClick
 from marketplace.collections import STORES, VISITOR_SALTS
 from marketplace.tables import LEDGER
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
+from ops.commands.import_store import new_store
 from ops.stack import Stack
 from tests.kits.collector import eventually, read_topic, readable
 from tests.kits.commands import run_command
@@ -200,13 +202,28 @@ def test_an_unknown_store_that_must_not_be_created_is_one_clear_line(command: Co
     assert "Traceback" not in finished.stderr
 
 
+def test_nothing_is_imported_into_a_store_that_was_deleted(command: Command) -> None:
+    client = connect(command.stack.urls.mongo)
+    document = to_document(new_store(command.store, "UTC", ()))
+    client["marketplace"][STORES.name].insert_one({**document, "deleted_at": datetime.now(UTC)})
+    client.close()
+
+    finished = command.run("-", "--create-store", stdin=line(2))
+
+    assert finished.returncode == 1
+    assert f"store {command.store} was deleted: nothing is imported into it" in finished.stderr
+    assert command.clicks() == []
+
+
 def test_a_store_whose_name_is_much_like_another_is_not_created_by_mistake(command: Command, tmp_path: Path) -> None:
     file = tmp_path / "a.log"
     file.write_bytes(line(1))
     command.summary(str(file))
     mistyped = Command(command.stack, f"{command.store}x")
 
-    refused, meant = mistyped.run(str(file)), mistyped.run(str(file), "--create-store")
+    # The spelling comes first: nobody is asked for the host of a store that is none.
+    refused = replace(mistyped, domain=()).run(str(file))
+    meant = mistyped.run(str(file), "--create-store")
 
     assert (refused.returncode, refused.stderr.count("\n")) == (1, 1)
     assert f"no store {mistyped.store}; did you mean {command.store}?" in refused.stderr
@@ -217,8 +234,8 @@ def test_an_import_of_nothing_but_unparseable_lines_fails_in_one_line(command: C
     finished = command.run("-", "--json", stdin=b"this is\nno log\n")
 
     assert (finished.returncode, finished.stdout) == (1, "")
-    assert "-: none of its first 2 lines is of a format that is known" in finished.stderr
-    assert "nothing was sent" in finished.stderr
+    assert "-: nothing was sent, as none of its first 2 lines is of a format that is known" in finished.stderr
+    assert "; the first that is not begins: this is\n" in finished.stderr
     assert "Traceback" not in finished.stderr
     assert command.dead_letters() == []
 

@@ -126,8 +126,10 @@ class _Makers:
         analyst, analyst_password = await self._account(f"analyst@{theirs}.example", "Demo analyst")
         admin, admin_password = await self._account(f"admin@marketplace{_suffix(opened)}.example", "Demo admin")
         await self._accounts.set_admin(admin.id, admin=True)
-        if admin.tier(milliseconds(self._now)) is not Tier.PREMIUM:
-            await self._grants.grant(admin.id, admin.id, Grant(Tier.PREMIUM, milliseconds(self._now)))
+        # So that CSV and the whole history are there to be looked at; a free plan has neither.
+        for user in (seller, admin):
+            if user.tier(milliseconds(self._now)) is not Tier.PREMIUM:
+                await self._grants.grant(user.id, admin.id, Grant(Tier.PREMIUM, milliseconds(self._now)))
         await self._memberships.make_owner(mine, seller.id, self._now)
         for slug in others:
             await self._memberships.make_owner(slug, admin.id, self._now)

@@ -20,6 +20,7 @@ from dashboards.data import backend, current
 from dashboards.data.access import Viewer, everybody, member
 from dashboards.data.periods import Range
 from dashboards.data.query_cache import QueryCache
+from dashboards.ui.plans import how_to_lift
 from dashboards.ui.shell import history_text
 from marketplace.entitlements import BeyondHistory, Tier, earliest_day
 from marketplace.identity.roles import StoreRole
@@ -156,3 +157,8 @@ def test_days_before_the_history_are_cut_and_days_of_it_stay() -> None:
 def test_a_page_says_in_one_line_how_far_back_the_plan_goes() -> None:
     text = "The free plan includes 90 days of history: from 31 August 2026 on."
     assert history_text(Tier.FREE, date(2026, 8, 31)) == text
+
+
+def test_whoever_is_bounded_by_a_plan_reads_what_lifts_it() -> None:
+    assert "`marketplace accounts grant EMAIL premium`" in how_to_lift(Tier.FREE)
+    assert how_to_lift(Tier.PREMIUM) == ""

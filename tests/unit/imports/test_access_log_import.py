@@ -11,9 +11,10 @@ import pytest
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
-from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport, Selection
+from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
+from ingest.imports.selection import Selection
 from marketplace.access_logs.combined import VIRTUAL_HOST, CombinedFormat
 from marketplace.access_logs.recognition import Reading
 from marketplace.access_logs.requests import LineFormat
@@ -354,3 +355,16 @@ def test_headings_of_a_format_are_counted_and_are_neither_requests_nor_unparseab
     )
 
     assert counts == ImportCounts(lines=3, sent=1, headings=2)
+
+
+def test_requests_of_another_time_than_was_asked_for_are_left_out_and_counted_and_the_others_keep_their_ids() -> None:
+    kit, whole = Kit(), Kit()
+    data = line(0) + line(1) + line(1) + line(2) + line(3)
+    begin = 1_431_857_100_000
+    selection = Selection("shop.example", from_ms=begin + 1_000, until_ms=begin + 3_000)
+
+    assert kit.run(data, selection=selection) == ImportCounts(lines=5, sent=3, out_of_range=2)
+    whole.run(data)
+    assert [click.key for click in kit.clicks()] == [click.key for click in whole.clicks()][1:4]
+    everything = Selection("shop.example", all_requests=True, until_ms=begin)
+    assert kit.run(data, selection=everything).sent == 0

@@ -157,7 +157,11 @@ def test_the_steps_to_an_admin_begin_where_the_stack_has_pages_and_fit_a_termina
     lines = admin_steps(state, tmp_path / ".marketplace").splitlines()
     assert lines[0] == " nobody is an admin of the platform yet; to make the first one:"
     assert lines[1].endswith(begins_at)
-    assert lines[-1] == "  3. marketplace accounts admin EMAIL"
+    assert lines[-3:] == [
+        "  3. marketplace accounts admin EMAIL",
+        " its plan is free: 1 store, 90 days of history, no CSV; to lift it:",
+        "  marketplace accounts grant EMAIL premium",
+    ]
     assert all(len(line) <= 80 for line in lines), lines
     elsewhere = admin_steps(state, tmp_path / "data")
-    assert elsewhere.count("--data data") == 2
+    assert elsewhere.count("--data data") == 3

@@ -6,7 +6,7 @@ import pytest
 
 from connectors.mongo.stores import MemoryStores
 from marketplace.stores import InvalidStore
-from ops.commands.import_store import find_or_create, new_store, similar_slug
+from ops.commands.import_store import create, find, new_store, similar_slug
 
 
 def book(*slugs: str) -> MemoryStores:
@@ -19,16 +19,23 @@ def book(*slugs: str) -> MemoryStores:
 def test_a_store_that_is_there_is_taken_as_it_is() -> None:
     stores = book("sample")
 
-    found, created = find_or_create(stores, new_store("sample", "Asia/Tokyo", ()), None)
+    assert find(stores, "sample", None) == stores.get("sample")
 
-    assert (found.timezone, created) == ("UTC", False)
+
+def test_a_store_that_another_import_made_meanwhile_is_taken_with_its_secret() -> None:
+    stores = book("sample")
+
+    found, created = create(stores, new_store("sample", "Asia/Tokyo", ()))
+
+    assert (found, created) == (stores.get("sample"), False)
 
 
 @pytest.mark.parametrize("known", [(), ("garden",), ("sample-2",)])
 def test_without_a_store_of_a_like_name_a_new_one_is_made(known: tuple[str, ...]) -> None:
     stores = book(*known)
 
-    found, created = find_or_create(stores, new_store("sample", "UTC", ["shop.example"]), None)
+    assert find(stores, "sample", None) is None
+    found, created = create(stores, new_store("sample", "UTC", ["shop.example"]))
 
     assert created
     assert stores.get("sample") == found
@@ -39,18 +46,18 @@ def test_a_name_much_like_a_known_one_is_refused_with_what_was_probably_meant(ty
     stores = book("garden", "sample")
 
     with pytest.raises(InvalidStore, match=f"no store {typed}; did you mean sample\\? --create-store"):
-        find_or_create(stores, new_store(typed, "UTC", ()), None)
+        find(stores, typed, None)
 
     assert stores.get(typed) is None
 
 
 def test_a_new_store_is_made_beside_one_of_a_like_name_when_it_is_asked_for() -> None:
-    assert find_or_create(book("sample"), new_store("smaple", "UTC", ()), True)[1]
+    assert find(book("sample"), "smaple", True) is None
 
 
 def test_no_store_is_made_when_that_is_forbidden() -> None:
     with pytest.raises(InvalidStore, match=r"no store other \(stores: sample\); --create-store"):
-        find_or_create(book("sample"), new_store("other", "UTC", ()), False)
+        find(book("sample"), "other", False)
 
 
 @pytest.mark.parametrize(
