@@ -48,8 +48,8 @@ PAGES = {
 OF_EVENTS = PAGES.keys() - {"orders", "stock", "notifications", "catalog"}
 """Pages that are made of events, and say how to send the first one."""
 
-HIDDEN = frozenset({"goals", "notifications"})
-"""Not in the navigation, which has no room for more on a common screen: other pages lead there."""
+HIDDEN = frozenset({"notifications"})
+"""Not in the navigation, which has no room for more on a common screen: the page of orders leads there."""
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from dashboards.ui.bars import Bar, show_bars
 from dashboards.ui.columns import BEGAN_THERE
 from dashboards.ui.header import change
 from dashboards.ui.labels import labels
-from dashboards.ui.shell import Frame, pick
+from dashboards.ui.shell import Frame, pick, show_invalid
 from marketplace.rollups import DIMENSIONS
 
 TOP: Final = 9
@@ -194,7 +194,11 @@ def _orders(groups: Groups) -> backend.Orders:
 
 def top_lists(frame: Frame, groups: Groups) -> None:
     """Cards with the largest values of dimensions, two in a row."""
-    found = backend.breakdowns(frame.scope, _orders(groups), TOP)
+    try:
+        found = backend.breakdowns(frame.scope, _orders(groups), TOP)
+    except QueryTooLarge as error:
+        show_invalid(error, frame)
+        return
     before = _of_rows_before(frame, found.values())
     for at in range(0, len(groups), 2):
         for column, (title, names, order) in zip(st.columns(2), groups[at : at + 2], strict=False):

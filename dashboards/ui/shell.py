@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from connectors.errors import Refused, Unavailable
-from connectors.insights import InvalidQuery, Scope
+from connectors.insights import InvalidQuery, QueryTooLarge, Scope
 from dashboards.data import backend, current
 from dashboards.data.access import NotAllowed, Viewer
 from dashboards.data.periods import CUSTOM, Range, previous
-from dashboards.data.view import View, from_query, to_query
+from dashboards.data.view import ATTRIBUTIONS, View, from_query, to_query
 from dashboards.ui import account, header
 from marketplace.entitlements import ENTITLEMENTS, BeyondHistory, Tier, earliest_day
 from marketplace.stores import Store
@@ -83,7 +83,8 @@ class Frame:
         return self.now.astimezone(self.zone).replace(tzinfo=None)
 
     def _scope(self, since: datetime | None, until: datetime | None) -> Scope:
-        return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
+        view = self.view
+        return Scope(self.store.slug, self.zone, since, until, view.bots, view.filters, view.attribution)
 
 
 def current_frame() -> Frame:
@@ -128,7 +129,9 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     earliest = earliest_day(tier, zone, now).date() if tier is not None and bounded else None
     chosen = view.range(today, first_ever)
     days = chosen.within(earliest)
-    frame = Frame(view, store, zone, days, now, today, first_ever, tier, earliest)
+    # What a page does not offer, it does not count by: nobody would see why its numbers are others.
+    counted = view if header.ATTRIBUTION in choices else replace(view, attribution="visit")
+    frame = Frame(counted, store, zone, days, now, today, first_ever, tier, earliest)
     st.session_state["frame"] = frame
     if view.order:
         # An order stays the same whatever days are chosen.
@@ -269,8 +272,7 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             # The whole script draws what is left to see.
             st.rerun(scope="app")
         except InvalidQuery as error:
-            text = header.plain(str(error))
-            st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
+            show_invalid(error, frame)
         except Unavailable:
             st.warning(
                 "**The numbers cannot be read right now.** ClickHouse, or a part that knows who may see them, does not "
@@ -287,6 +289,14 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             )
 
     return body
+
+
+def show_invalid(error: InvalidQuery, frame: Frame) -> None:
+    """Say why a query has no answer, and what to do about it."""
+    text = header.plain(str(error))
+    if isinstance(error, QueryTooLarge) and frame.view.attribution != "visit":
+        text += f', or count visits as brought by "{ATTRIBUTIONS["visit"]}"'
+    st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/filter_alt:")
 
 
 def _show_unavailable(what: str, why: str) -> None:

@@ -20,14 +20,14 @@ from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 
 from connectors.insights import Scope
 from dashboards.ui import formats as words
-from dashboards.ui.table_csv import BOM, CSV_COLUMNS, to_csv
+from dashboards.ui.table_csv import BOM, CSV_COLUMNS, goals_to_csv, to_csv
 from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
 from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab
 from tests.kits.processes import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
-WITHOUT_CLICKS = ("Live", "Counting", "Catalog", "Orders", "Stock")
+WITHOUT_CLICKS = ("Live", "Goals", "Counting", "Catalog", "Orders", "Stock")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -396,6 +396,41 @@ def test_goals_are_shown_on_the_overview_and_by_the_values_of_a_dimension(window
     table = window.page.get_by_test_id("stDataFrame").last
     for row in found["Paid"]:
         expect(table).to_contain_text(words.value_label("country", row.value))
+    expect(window.page.get_by_role("link", name="Goals")).to_have_attribute("aria-current", "page")
+
+
+def test_goals_are_had_as_csv_and_the_page_says_how_they_are_changed(window: Tab, shown: Shown, tmp_path: Path) -> None:
+    window.open("goals", "store=teahouse&goal=Paid&table=country")
+    with window.page.expect_download() as found:
+        window.page.locator(".st-key-csv-goal-by-country button").click()
+    found.value.save_as(tmp_path / "paid.csv")
+    rows = shown.insights.conversions(scope_of(), SHOPS["teahouse"].goals, "country")["Paid"]
+    assert (tmp_path / "paid.csv").read_text() == goals_to_csv(rows, "country").replace("\r\n", "\n")
+    expect(window.page.locator(".st-key-csv-goals button")).to_be_visible()
+    main = window.page.get_by_test_id("stMainBlockContainer")
+    expect(main).to_contain_text('marketplace stores goals add teahouse "Signed up" --page /welcome')
+
+
+def test_visits_are_credited_to_the_last_who_sent_the_visitor_where_that_is_chosen(window: Tab, shown: Shown) -> None:
+    own, last = (
+        shown.insights.totals(scope).sessions
+        for scope in (scope_of(channel="Email"), replace(scope_of(channel="Email"), attribution="last_non_direct"))
+    )
+    assert own < last
+    window.open("sources", "store=teahouse&channel=Email")
+    expect(window.metric("Sessions")).to_have_text(words.count(own))
+    window.page.get_by_role("combobox", name="Visits count as brought by").click()
+    window.page.get_by_role("option", name="The last that somebody sent (30 days)").click()
+    expect(window.metric("Sessions")).to_have_text(words.count(last))
+    window.turn_to("Goals")
+    window.page.get_by_role("combobox", name="Days").click()
+    window.page.get_by_role("option", name="Last 7 days").click()
+    window.page.wait_for_url("**period=7d*")
+    expected = {"store": "teahouse", "period": "7d", "attribution": "last_non_direct", "channel": "Email"}
+    assert query_of(window) == expected
+    window.turn_to("Live")
+    expect(window.page.get_by_role("combobox", name="Visits count as brought by")).to_have_count(0)
+    assert query_of(window) == expected
 
 
 def test_ten_thousand_rows_are_shown_and_taken_unavailable(window: Tab, shown: Shown, tmp_path: Path) -> None:

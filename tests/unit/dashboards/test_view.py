@@ -7,12 +7,14 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from connectors.insights import Attribution
 from dashboards.__main__ import Address
 from dashboards.data.periods import CUSTOM, PERIODS, Range, grains
-from dashboards.data.view import View, from_query, to_query
+from dashboards.data.view import ATTRIBUTIONS, View, from_query, to_query
 from runtime.settings import InvalidSettings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,6 +36,14 @@ def test_a_view_is_read_from_its_address() -> None:
     assert from_query(query, STORES) == (View("beta", CUSTOM, days, compare=False, filters=filters), [])
 
 
+def test_whom_visits_are_credited_to_is_in_the_address_and_stays_when_filters_change() -> None:
+    query = {"store": "alpha", "attribution": "last_non_direct"}
+    view, ignored = from_query(query, STORES)
+    assert (view.attribution, ignored) == ("last_non_direct", [])
+    assert to_query(view.toggled("channel", "Email")) == query | {"channel": "Email"}
+    assert set(ATTRIBUTIONS) == set(get_args(Attribution))
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
@@ -41,6 +51,7 @@ def test_a_view_is_read_from_its_address() -> None:
         ({"period": "eternity"}, "period=eternity"),
         ({"period": "custom"}, "period=custom"),
         ({"bots": "none"}, "bots=none"),
+        ({"attribution": "first"}, "attribution=first"),
         ({"metric": "money"}, "metric=money"),
         ({"grain": "week"}, "grain=week"),
         ({"compare": "maybe"}, "compare=maybe"),
