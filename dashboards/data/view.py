@@ -12,7 +12,7 @@ from dashboards.data.periods import CUSTOM, DEFAULT, PERIODS, Range
 from marketplace.goals import MAX_GOAL_NAME_CHARS
 from marketplace.rollups import DIMENSIONS, GRAINS
 
-METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "views": "Page views", "actions": "Actions"}
+METRICS: Final = {"visitors": "Visitors", "sessions": "Visits", "views": "Page views", "actions": "Actions"}
 BOTS: Final = {"exclude": "People only", "include": "People and bots", "only": "Bots only"}
 ATTRIBUTIONS: Final = {
     "visit": "What brought the visit",

@@ -150,8 +150,8 @@ def _config() -> dict[str, Any]:
     column, words = st.column_config, formats.DEFINITIONS
     number = column.NumberColumn
     return {
-        "rate": number("Rate", format="%.2f %%", help=words["rate"], width=80),
-        "change": number("Change", format="%+.0f %%", help="The rate against that of the period before.", width=80),
+        "rate": number("Rate", format="%.2f%%", help=words["rate"], width=80),
+        "change": number("Change", format="%+.0f%%", help="The rate against that of the period before.", width=80),
         "converted": number("Visitors who did", format="localized", help=words["converted"], width=120),
         "visitors": number("Of visitors", format="localized", help=words["visitors"], width=100),
         "conversions": number("Conversions", format="localized", help=words["conversions"], width=100),

@@ -6,6 +6,7 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from html import escape
 from operator import methodcaller
 from typing import Final
 
@@ -43,11 +44,18 @@ def change(step: Callable[[View], View]) -> None:
 
 
 def show(
-    known: list[Store], view: View, days: Range, today: date, choices: Collection[str], earliest: date | None = None
+    title: str,
+    known: list[Store],
+    view: View,
+    days: Range,
+    today: date,
+    choices: Collection[str],
+    earliest: date | None = None,
 ) -> None:
     """Draw the choices.
 
     Args:
+        title: The page's name, for screen readers: eyes see it lit in the navigation.
         known: The stores, at least one.
         view: The current view.
         days: Its days.
@@ -57,6 +65,7 @@ def show(
     """
     titles = {store.slug: store.title for store in known}
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
+        st.html(f'<h1 class="hidden">{escape(title)}</h1>')
         _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=220)
         if "days" in choices:
             _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=170)

@@ -93,11 +93,12 @@ def current_frame() -> Frame:
     return replace(frame, now=datetime.now(UTC))
 
 
-def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES) -> None:
+def draw(page: Callable[[], None], title: str, choices: Collection[str] = header.ALL_CHOICES) -> None:
     """Draw the frame and the page in it.
 
     Args:
         page: Draws the page; called again every few seconds.
+        title: Its name, for screen readers.
         choices: Those of ``header.ALL_CHOICES`` that apply to the page; the others keep their value, but are not shown.
     """
     try:
@@ -136,7 +137,7 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     if view.order:
         # An order stays the same whatever days are chosen.
         choices = frozenset(choices) - {"days"}
-    header.show(known, view, days, today, choices, earliest)
+    header.show(title, known, view, days, today, choices, earliest)
     _show_ignored(view, store)
     if "days" in choices:
         _show_history(frame, chosen)

@@ -65,10 +65,10 @@ def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Sho
     assert totals.views > 100
     for label, text in (
         ("Visitors", words.visitors(totals)),
-        ("Sessions", words.count(totals.sessions)),
+        ("Visits", words.count(totals.sessions)),
         ("Page views", words.count(totals.views)),
         ("Bounce rate", words.percent(totals.bounce_rate)),
-        ("Session length", words.duration(totals.session_seconds)),
+        ("Visit length", words.duration(totals.session_seconds)),
     ):
         expect(window.metric(label)).to_have_text(text)
 
@@ -259,9 +259,9 @@ def test_no_views_per_session_where_events_and_sessions_are_filtered_by_differen
     window: Tab,
 ) -> None:
     window.open("", "store=teahouse&product=green")
-    expect(window.metric("Views a session")).to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a visit")).to_have_text("\N{EN DASH}")
     window.open("", "store=teahouse&device=mobile")
-    expect(window.metric("Views a session")).not_to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a visit")).not_to_have_text("\N{EN DASH}")
 
 
 def test_a_row_of_a_list_says_how_it_stands_against_the_period_before(window: Tab, shown: Shown) -> None:
@@ -354,8 +354,16 @@ def test_a_shop_of_which_no_event_came_says_how_to_send_one_on_every_page_of_num
             assert "still to be counted" not in main.inner_text()
 
 
+def test_the_tag_of_a_store_is_on_the_page_counting_whatever_days_are_chosen(window: Tab) -> None:
+    for query in ("store=teahouse", "store=teahouse&from=2020-01-01&to=2020-01-07"):
+        window.open("counting", query)
+        card = window.page.locator(".st-key-tag")
+        expect(card).to_contain_text(f'm.js" data-key="{SHOPS["teahouse"].storefront_key}"')
+        expect(card).to_contain_text("Both end within seconds when the write key is replaced")
+
+
 def test_days_without_events_say_so_and_show_zeros(window: Tab) -> None:
-    said = {"Visits": "No sessions", "Counting": "Nothing was received"}
+    said = {"Visits": "No visits", "Counting": "Nothing was received"}
     for name in ("Overview", "Visits", "Counting"):
         window.open(PAGES[name], "store=teahouse&from=2020-01-01&to=2020-01-07")
         expected = said.get(name, "Nothing happened in these days")
@@ -418,10 +426,10 @@ def test_visits_are_credited_to_the_last_who_sent_the_visitor_where_that_is_chos
     )
     assert own < last
     window.open("sources", "store=teahouse&channel=Email")
-    expect(window.metric("Sessions")).to_have_text(words.count(own))
+    expect(window.metric("Visits")).to_have_text(words.count(own))
     window.page.get_by_role("combobox", name="Visits count as brought by").click()
     window.page.get_by_role("option", name="The last that somebody sent (30 days)").click()
-    expect(window.metric("Sessions")).to_have_text(words.count(last))
+    expect(window.metric("Visits")).to_have_text(words.count(last))
     window.turn_to("Goals")
     window.page.get_by_role("combobox", name="Days").click()
     window.page.get_by_role("option", name="Last 7 days").click()

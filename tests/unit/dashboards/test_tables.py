@@ -61,7 +61,7 @@ def test_a_csv_has_the_numbers_of_the_period_before_and_none_where_they_are_not_
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Sessions")])
+@pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Visits")])
 def test_sessions_that_began_or_ended_there_say_so(dimension: str, title: str) -> None:
     assert column_config(dimension)["sessions"]["label"] == title
 
