@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from dashboards.pages import FIRST, HIDDEN, OF_EVENTS, PAGES
+from dashboards.pages import FIRST, HEADED, HIDDEN, OF_EVENTS, PAGES
 from dashboards.ui import shell
 from dashboards.ui.first_steps import after_first_event
 
@@ -42,7 +42,8 @@ def main() -> None:
     path = chosen.url_path or FIRST
     # chosen.run() can be called only once, and the page is drawn again at every refresh.
     show, title, _, choices = PAGES[path]
-    shell.draw(after_first_event(show) if path in OF_EVENTS else show, title, choices)
+    drawn = after_first_event(show) if path in OF_EVENTS else show
+    shell.draw(drawn, choices, "" if path in HEADED else title)
 
 
 main()

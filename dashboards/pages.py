@@ -42,5 +42,8 @@ FIRST = "overview"
 OF_EVENTS = PAGES.keys() - {"orders", "stock", "notifications", "catalog"}
 """Pages that are made of events, and say how to send the first one."""
 
+HEADED = frozenset({"goals", "notifications", "visits", "counting"})
+"""Those that draw a heading; the others have theirs for screen readers alone."""
+
 HIDDEN = frozenset({"notifications"})
 """Not in the navigation, which has no room for more on a common screen: the page of orders leads there."""

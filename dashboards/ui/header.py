@@ -44,28 +44,29 @@ def change(step: Callable[[View], View]) -> None:
 
 
 def show(
-    title: str,
     known: list[Store],
     view: View,
     days: Range,
     today: date,
     choices: Collection[str],
     earliest: date | None = None,
+    title: str = "",
 ) -> None:
     """Draw the choices.
 
     Args:
-        title: The page's name, for screen readers: eyes see it lit in the navigation.
         known: The stores, at least one.
         view: The current view.
         days: Its days.
         today: The store's date.
         choices: Those of ``ALL_CHOICES`` to offer.
         earliest: The first day that can be chosen; None where no plan bounds it.
+        title: The page's heading, for screen readers alone: eyes see it lit in the navigation. Empty for none.
     """
     titles = {store.slug: store.title for store in known}
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
-        st.html(f'<h1 class="hidden">{escape(title)}</h1>')
+        if title:
+            st.html(f'<h1 class="hidden">{escape(title)}</h1>')
         _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=220)
         if "days" in choices:
             _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=170)

@@ -93,13 +93,13 @@ def current_frame() -> Frame:
     return replace(frame, now=datetime.now(UTC))
 
 
-def draw(page: Callable[[], None], title: str, choices: Collection[str] = header.ALL_CHOICES) -> None:
+def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES, title: str = "") -> None:
     """Draw the frame and the page in it.
 
     Args:
         page: Draws the page; called again every few seconds.
-        title: Its name, for screen readers.
         choices: Those of ``header.ALL_CHOICES`` that apply to the page; the others keep their value, but are not shown.
+        title: Its heading, for screen readers alone; empty where the page draws one.
     """
     try:
         viewer = current.viewer()
@@ -137,7 +137,7 @@ def draw(page: Callable[[], None], title: str, choices: Collection[str] = header
     if view.order:
         # An order stays the same whatever days are chosen.
         choices = frozenset(choices) - {"days"}
-    header.show(title, known, view, days, today, choices, earliest)
+    header.show(known, view, days, today, choices, earliest, title)
     _show_ignored(view, store)
     if "days" in choices:
         _show_history(frame, chosen)

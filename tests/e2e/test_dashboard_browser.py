@@ -216,7 +216,8 @@ def test_nothing_of_an_address_becomes_a_link_a_picture_or_a_heading(window: Tab
         left_out = window.page.get_by_text("Left out of the address").filter(has_text=name)
         expect(left_out.or_(window.chip(name)).first).to_be_visible()
     main = window.page.get_by_test_id("stMainBlockContainer")
-    expect(main.locator("a[href*=evil], img, h1, li")).to_have_count(0)
+    expect(main.get_by_role("heading")).to_have_text(["Overview"])
+    expect(main.locator("a[href*=evil], img, li")).to_have_count(0)
     window.open("", urlencode({"store": text}))
     expect(main.get_by_role("heading")).to_have_text(["There is no such store"])
     expect(main.locator("a[href*=evil], img, li")).to_have_count(0)
@@ -352,6 +353,24 @@ def test_a_shop_of_which_no_event_came_says_how_to_send_one_on_every_page_of_num
             expect(main).to_contain_text(f'm.js" data-key="{SHOPS["quiet"].storefront_key}"')
             expect(window.page.get_by_test_id("stMetric")).to_have_count(0)
             assert "still to be counted" not in main.inner_text()
+
+
+@pytest.mark.parametrize("path", ["nopage", "sources/more"])
+def test_a_page_that_is_not_there_is_said_to_be_missing(context: BrowserContext, shown: Shown, path: str) -> None:
+    with page_in(context, shown.url) as window:
+        window.page.goto(f"{shown.url}/{path}?store=teahouse")
+        expect(window.page.get_by_role("heading", name="There is no such page")).to_be_visible()
+        window.page.get_by_role("link", name="Open the dashboard").click()
+        window.wait_drawn()
+        expect(window.page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+
+
+def test_the_menu_has_the_choice_of_light_and_dark_and_nothing_of_streamlit(window: Tab) -> None:
+    window.open()
+    window.page.get_by_test_id("stMainMenu").get_by_role("button").click()
+    expect(window.page.get_by_role("menuitemradio", name="Dark")).to_be_visible()
+    for text in ("Print", "Record screen", "Made with Streamlit"):
+        expect(window.page.get_by_text(text)).to_be_hidden()
 
 
 def test_the_tag_of_a_store_is_on_the_page_counting_whatever_days_are_chosen(window: Tab) -> None:
