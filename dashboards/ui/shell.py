@@ -294,10 +294,15 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
 
 def show_invalid(error: InvalidQuery, frame: Frame) -> None:
     """Say why a query has no answer, and what to do about it."""
-    text = header.plain(str(error))
-    if isinstance(error, QueryTooLarge) and frame.view.attribution != "visit":
+    st.info(header.plain(invalid_text(error, frame.view)), icon=":material/filter_alt:")
+
+
+def invalid_text(error: InvalidQuery, view: View) -> str:
+    """The sentence that says it."""
+    text = str(error)
+    if isinstance(error, QueryTooLarge) and view.attribution != "visit":
         text += f', or count visits as brought by "{ATTRIBUTIONS["visit"]}"'
-    st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/filter_alt:")
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _show_unavailable(what: str, why: str) -> None:

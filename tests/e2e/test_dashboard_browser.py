@@ -355,10 +355,9 @@ def test_a_shop_of_which_no_event_came_says_how_to_send_one_on_every_page_of_num
             assert "still to be counted" not in main.inner_text()
 
 
-@pytest.mark.parametrize("path", ["nopage", "sources/more"])
-def test_a_page_that_is_not_there_is_said_to_be_missing(context: BrowserContext, shown: Shown, path: str) -> None:
+def test_a_page_that_is_not_there_is_said_to_be_missing(context: BrowserContext, shown: Shown) -> None:
     with page_in(context, shown.url) as window:
-        window.page.goto(f"{shown.url}/{path}?store=teahouse")
+        window.page.goto(f"{shown.url}/nopage?store=teahouse")
         expect(window.page.get_by_role("heading", name="There is no such page")).to_be_visible()
         window.page.get_by_role("link", name="Open the dashboard").click()
         window.wait_drawn()
@@ -389,6 +388,16 @@ def test_days_without_events_say_so_and_show_zeros(window: Tab) -> None:
         expect(window.page.get_by_test_id("stMainBlockContainer")).to_contain_text(expected)
         if name != "Counting":
             expect(window.metric("Page views")).to_have_text("0")
+            expect(window.page.get_by_text("Dotted lines")).to_have_count(0)
+
+
+def test_why_nothing_is_compared_is_said_where_other_days_than_the_usual_are_chosen(window: Tab) -> None:
+    said = window.page.get_by_text("There are no numbers of the whole period before")
+    window.open("", "store=teahouse&period=90d")
+    expect(said).to_be_visible()
+    window.open()
+    expect(window.page.get_by_text("Dotted lines are still growing")).to_be_visible()
+    expect(said).to_have_count(0)
 
 
 def test_what_is_below_stays_where_it_is_when_a_filter_is_set(window: Tab) -> None:
