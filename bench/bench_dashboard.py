@@ -36,7 +36,7 @@ _SIGNS: Final = {
     "Places": ("tab", "Countries"),
     "Devices": ("tab", "Systems"),
     "Products": ("tab", "Pages"),
-    "Visits": ("button", "Fullscreen: Session lengths"),
+    "Visits": ("button", "Fullscreen: Visit lengths"),
     "Overview": ("tab", "Cities"),
 }
 """An element that each page draws last or nearly so, and that the page visited before does not have."""

@@ -29,6 +29,7 @@ from dashboards.web import loading_page
 from dashboards.web.gate import Gate
 from dashboards.web.identity_api import IdentityApi
 from dashboards.web.sign_in import SignIn
+from dashboards.web.unknown import UnknownPages
 from marketplace.settings import ALL_PARTS
 from runtime.descriptors import allow_descriptors
 from runtime.http.connections import Connections
@@ -99,7 +100,8 @@ def options(host: str, port: int) -> dict[str, Any]:
         "server.enableStaticServing": True,
         "server.runOnSave": False,
         "browser.gatherUsageStats": False,
-        "client.toolbarMode": "viewer",
+        # The choice of light and dark, and nothing that is about Streamlit.
+        "client.toolbarMode": "minimal",
         "client.showErrorDetails": "none",
         # This would run a full garbage collection after each run of the script: all viewers would wait 0.1 s.
         "runner.postScriptGC": False,
@@ -147,7 +149,8 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
     import streamlit as st
 
     # The charts' library takes a second to import, and the first page some time to build: not at a viewer's expense.
-    import_module("dashboards.ui.panels")
+    from dashboards.pages import FIRST, PAGES
+
     # pyarrow imports it at the first array, in whichever thread makes that; Altair in another one would see half of it.
     import_module("pandas")
     loading_page.prepare()
@@ -156,6 +159,7 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
         middleware=[
             Middleware(Gate, address.names),
             Middleware(SignIn, viewers, IdentityApi(address.api_url), address.names),
+            Middleware(UnknownPages, PAGES.keys(), FIRST),
             Middleware(loading_page.LoadingPage),
         ],
     )

@@ -19,8 +19,8 @@ from urllib.parse import urlsplit
 
 SIGN_IN: Final = "sign-in"
 PAGES: Final = (
-    "overview", "live", "sources", "places", "devices", "products", "orders", "stock", "notifications", "catalog",
-    "visits", "counting", SIGN_IN,
+    "overview", "live", "sources", "places", "devices", "products", "goals", "orders", "stock", "notifications",
+    "catalog", "visits", "counting", SIGN_IN,
 )  # fmt: skip
 SHOP_PAGES: Final = {
     "shop-front": "/shop",

@@ -12,8 +12,13 @@ from dashboards.data.periods import CUSTOM, DEFAULT, PERIODS, Range
 from marketplace.goals import MAX_GOAL_NAME_CHARS
 from marketplace.rollups import DIMENSIONS, GRAINS
 
-METRICS: Final = {"visitors": "Visitors", "sessions": "Sessions", "views": "Page views", "actions": "Actions"}
+METRICS: Final = {"visitors": "Visitors", "sessions": "Visits", "views": "Page views", "actions": "Actions"}
 BOTS: Final = {"exclude": "People only", "include": "People and bots", "only": "Bots only"}
+ATTRIBUTIONS: Final = {
+    "visit": "What brought the visit",
+    "last_non_direct": "The last that somebody sent (30 days)",
+}
+"""By their name in the URL: whose source, medium, campaign, channel and referrer a visit has."""
 FILTERS: Final = tuple(d.name for d in DIMENSIONS if d.column is not None)
 MAX_VALUE: Final = 500
 _ID: Final = re.compile(r"[A-Za-z0-9-]{1,64}")
@@ -31,6 +36,7 @@ class View:
         custom: The days of a custom period.
         compare: Show the previous period beside it.
         bots: A name of ``BOTS``.
+        attribution: A name of ``ATTRIBUTIONS``.
         grain: Empty for the one that fits the range.
         metric: A name of ``METRICS``.
         table: The dimension whose table is open, on pages that have it; empty for each page's first.
@@ -45,6 +51,7 @@ class View:
     custom: Range | None = None
     compare: bool = True
     bots: str = "exclude"
+    attribution: str = "visit"
     grain: str = ""
     metric: str = "visitors"
     table: str = ""
@@ -85,7 +92,7 @@ def to_query(view: View) -> dict[str, str]:
         query |= {"from": view.custom.first.isoformat(), "to": view.custom.last.isoformat()}
     elif view.period != usual.period:
         query["period"] = view.period
-    for name in ("bots", "grain", "metric", "table", "goal", "order", "variant"):
+    for name in ("bots", "attribution", "grain", "metric", "table", "goal", "order", "variant"):
         if getattr(view, name) != getattr(usual, name):
             query[name] = getattr(view, name)
     if not view.compare:
@@ -119,6 +126,7 @@ def from_query(query: Mapping[str, str], stores: Iterable[str]) -> tuple[View, l
         custom=custom,
         compare=choice("compare", ("yes", "no"), "yes") == "yes",
         bots=choice("bots", BOTS, "exclude"),
+        attribution=choice("attribution", ATTRIBUTIONS, "visit"),
         grain=choice("grain", (*GRAINS, ""), ""),
         metric=choice("metric", METRICS, "visitors"),
         table=choice("table", (*FILTERS, ""), ""),

@@ -11,12 +11,17 @@ from connectors.errors import Unavailable
 from connectors.insights import Scope
 from dashboards.data import backend
 from dashboards.ui import panels, shell
+from dashboards.ui.first_steps import show_tag_card
 from marketplace.clicks.outcomes import CLOCK_CORRECTED, FUTURE_CLAMPED, OUTCOMES
 
 TITLES: Final = {
-    "counted": ("Counted", "A click by a person; on the other pages it counts on the day on which it happened."),
+    "counted": (
+        "Counted",
+        "A page view or an action by a person, sent live or imported. On the other pages it counts on the day on which "
+        "it happened.",
+    ),
     "bot": ("Bots", "Search engines, monitors, scrapers. Kept apart; 'People and bots' on the other pages shows them."),
-    "refire": ("Double clicks", "The same visitor hit the same thing again within 2 seconds. Counted once."),
+    "refire": ("Refires", "The same visitor hit the same thing again within 2 seconds. Counted once."),
     "duplicate": ("Sent twice", "The same event arrived again: a retry of the browser or the network. Counted once."),
     "blocked": ("Blocked", "From a network that you block, or from somebody who asked not to be measured."),
     "late": ("Too late", "Sent more than 7 days after it happened, or dated before 2000. Kept, not counted."),
@@ -35,6 +40,11 @@ _NOTES: Final = {
 def show() -> None:
     """Draw the page."""
     frame = shell.current_frame()
+    _account_for_all(frame)
+    show_tag_card(frame)
+
+
+def _account_for_all(frame: shell.Frame) -> None:
     st.subheader("Where did my clicks go?")
     st.markdown(
         "Everything that was received of your shop has exactly one outcome. Here they all are, by the time when they "

@@ -25,7 +25,7 @@ def show() -> None:
     panels.freshness(frame, panels.comparison(frame))
     with st.container(border=True):
         st.markdown("**All goals**")
-        if not conversions.goals_card(frame):
+        if not conversions.goals_card(frame, csv=True):
             return
     names = [goal.name for goal in frame.store.goals]
     goal = frame.view.goal if frame.view.goal in names else names[0]
@@ -34,6 +34,8 @@ def show() -> None:
             _choice("Goal", "goal", names, goal)
             _choice("By", "table", list(DIMENSIONS), split)
         conversions.goal_table(frame, goal, split)
+    with st.container(border=True):
+        conversions.how_to_change_them(frame)
 
 
 def _choice(label: str, name: str, options: list[str], chosen: str) -> None:

@@ -20,9 +20,10 @@ def show() -> None:
     panels.prefetch(frame, GROUPS)
     conversions.prefetch(frame)
     totals = panels.key_numbers(frame)
-    panels.freshness(frame, f"Dotted lines are still growing. {panels.comparison(frame)}")
+    panels.freshness(frame, panels.hint(frame, totals))
     panels.trend(frame, totals)
-    panels.top_lists(frame, GROUPS)
+    if panels.is_anything(totals):
+        panels.top_lists(frame, GROUPS)
     with st.container(border=True, key="goals"):
         st.markdown("**Goals**")
         if conversions.goals_card(frame):

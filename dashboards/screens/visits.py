@@ -1,4 +1,4 @@
-"""The page Visits: when sessions happen, how long they are, and how many pages they see."""
+"""The page Visits: when they happen, how long they are, and how many pages they see."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from dashboards.data import backend
 from dashboards.data.view import METRICS
 from dashboards.ui import charts, formats, panels, shell
 
-_NOTHING: Final = "No sessions in these days with these filters."
+_NOTHING: Final = "No visits in these days with these filters."
 
 
 def show() -> None:
@@ -21,6 +21,7 @@ def show() -> None:
     panels.prefetch(frame)
     backend.heatmap.submit(frame.scope)
     backend.session_distribution.submit(frame.scope)
+    st.subheader("When visits happen, and how long they are")
     panels.key_numbers(frame)
     metric = frame.view.metric
     cells = {row.weekhour: getattr(row.numbers, metric) for row in backend.heatmap(frame.scope)}
@@ -38,11 +39,11 @@ def show() -> None:
         return
     left, right = st.columns(2)
     with left, st.container(border=True):
-        st.markdown("**How long sessions are**")
-        panels.draw(charts.classes(_lengths(SESSION_SECONDS_BOUNDS), shape.by_seconds), "lengths", "Session lengths")
+        st.markdown("**How long visits are**")
+        panels.draw(charts.classes(_lengths(SESSION_SECONDS_BOUNDS), shape.by_seconds), "lengths", "Visit lengths")
     with right, st.container(border=True):
-        st.markdown("**How many pages sessions see**")
-        panels.draw(charts.classes(_counts(SESSION_VIEWS_BOUNDS), shape.by_views), "depths", "Page views per session")
+        st.markdown("**How many pages visits see**")
+        panels.draw(charts.classes(_counts(SESSION_VIEWS_BOUNDS), shape.by_views), "depths", "Page views of a visit")
 
 
 def _lengths(bounds: Sequence[int]) -> list[str]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from datetime import datetime
 from functools import cache
-from typing import Any, Final, Literal
+from typing import Any, Final
 
 import altair as alt
 
@@ -14,7 +16,6 @@ WEEK: Final = ("Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun")
 
 _WORLD: Final = "app/static/world.json"
 _FORMATS: Final = {"hour": "%H:%M", "day": "%-d %b", "month": "%b %Y"}
-_INTERVALS: Final[dict[str, Literal["hour", "day", "month"]]] = {"hour": "hour", "day": "day", "month": "month"}
 _LINE_HEIGHT: Final = 300
 _LINE_WIDTH: Final = 2.2
 _AGO: Final = "datum.value == 0 ? 'now' : '-' + datum.value + ' min'"
@@ -31,7 +32,7 @@ _FROM_ZERO: Final = alt.Scale(domain=alt.DomainUnionWith(unionWith=[0, 1]))
 
 
 @cache
-def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: bool) -> Spec:
+def trend(metric: str, grain: str, compare: bool, dates: bool, few: bool) -> Spec:
     """A line over time.
 
     Args:
@@ -39,16 +40,14 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
         grain: Of the buckets.
         compare: Whether the previous period is drawn behind it.
         dates: Whether labels of hours include the date.
-        step: Buckets from one tick of the time axis to the next.
         few: There are so few points that each is marked.
     """
     x = alt.X(
         "at:T", scale=alt.Scale(type="utc"), title=None,
         axis=alt.Axis(
             format="%-d %b %H:%M" if dates else _FORMATS[grain], grid=False,
-            # Ticks restart at each month: its first may be right beside the last of the month before.
-            labelOverlap="greedy", labelSeparation=12,
-            tickCount=alt.TimeIntervalStep(interval=_INTERVALS[grain], step=step),
+            # On a narrow screen every other label goes, so that what is left stays even.
+            labelOverlap="parity", labelSeparation=12,
         ),
     )  # fmt: skip
     base = alt.Chart(_ROWS).encode(x)
@@ -61,8 +60,7 @@ def trend(metric: str, grain: str, compare: bool, dates: bool, step: int, few: b
         layers.insert(0, base.mark_line(color=QUIET, strokeWidth=1.5, strokeDash=[6, 3]).encode(_y("before")))
     if few:
         layers.append(base.mark_point(color=PRIMARY, filled=True, size=60).encode(_y("now")))
-    spec = _spec(alt.layer(*layers, *_pointed_at(base, metric, compare)).properties(height=_LINE_HEIGHT))
-    return _with_vega_intervals(spec) if grain == "hour" else spec
+    return _spec(alt.layer(*layers, *_pointed_at(base, metric, compare)).properties(height=_LINE_HEIGHT))
 
 
 def _y(name: str) -> alt.Y:
@@ -94,6 +92,20 @@ def _pointed_at(base: alt.Chart, metric: str, compare: bool) -> list[alt.Chart]:
     return [rule, point.add_params(near)]
 
 
+def with_ticks(spec: Spec, ticks: Sequence[datetime]) -> Spec:
+    """The specification of a trend with ticks at these times of the store's clock."""
+    values = [
+        {"year": at.year, "month": at.month, "date": at.day, "hours": at.hour, "minutes": at.minute, "utc": True}
+        for at in ticks
+    ]
+    layers = []
+    for layer in spec["layer"]:
+        x = layer["encoding"]["x"]
+        x = {**x, "axis": {**x["axis"], "values": values}}
+        layers.append({**layer, "encoding": {**layer["encoding"], "x": x}})
+    return {**spec, "layer": layers}
+
+
 @cache
 def heatmap(metric: str) -> Spec:
     """Hours of the day by days of the week."""
@@ -116,7 +128,7 @@ def classes(labels: tuple[str, ...]) -> Spec:
         y=alt.Y("share:Q", title=None, axis=alt.Axis(format="%", tickCount=4, domain=False, ticks=False)),
         tooltip=[
             alt.Tooltip("label:N", title="Class"),
-            alt.Tooltip("count:Q", title="Sessions", format=","),
+            alt.Tooltip("count:Q", title="Visits", format=","),
             alt.Tooltip("share:Q", title="Share", format=".1%"),
         ],
     )  # fmt: skip
@@ -161,13 +173,6 @@ def world(metric: str, selection: str) -> Spec:
         .add_params(picked)
     )
     return _spec(alt.layer(shapes, counted).project("naturalEarth1").properties(height=420))
-
-
-def _with_vega_intervals(spec: Spec) -> Spec:
-    """Replaces the interval ``hour`` of Vega-Lite's schema, for which Vega draws no ticks, with Vega's ``hours``."""
-    for layer in spec["layer"]:
-        layer["encoding"]["x"]["axis"]["tickCount"]["interval"] = "hours"
-    return spec
 
 
 def _spec(chart: alt.Chart | alt.LayerChart | alt.FacetChart) -> Spec:

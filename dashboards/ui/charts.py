@@ -7,7 +7,8 @@ the rows are passed beside them. A browser that has drawn a specification replac
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any, Final
 
 import pyarrow as pa
@@ -30,14 +31,17 @@ class Chart:
     Attributes:
         spec: The Vega-Lite specification; shared, do not modify it.
         rows: The data.
+        ticks: Of its time axis, on the store's clock; empty where it has none.
     """
 
     spec: specs.Spec
     rows: pa.Table
+    ticks: tuple[datetime, ...] = ()
 
     def filled(self) -> specs.Spec:
         """The specification with the data in it."""
-        return {**self.spec, "datasets": {specs.ROWS: self.rows}}
+        spec = specs.with_ticks(self.spec, self.ticks) if self.ticks else self.spec
+        return {**spec, "datasets": {specs.ROWS: self.rows}}
 
 
 def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days: int) -> Chart:
@@ -52,9 +56,8 @@ def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days:
     """
     settled = sum(not point.provisional for point in points)
     dates, few = grain == "hour" and days > _DENSE, len(points) <= _FEW
-    step = _step(grain, len(points))
-    return _chart(
-        specs.trend(metric, grain, compare, dates, step, few),
+    chart = _chart(
+        specs.trend(metric, grain, compare, dates, few),
         [
             {
                 "at": point.wall.isoformat() + "Z",
@@ -71,12 +74,20 @@ def trend(points: Sequence[Point], metric: str, grain: str, compare: bool, days:
         ],
         {"settled": pa.int64(), "growing": pa.int64(), "before": pa.int64()},
     )
+    return replace(chart, ticks=_ticks(points, grain))
 
 
-def _step(grain: str, buckets: int) -> int:
-    """Buckets between two ticks, for at most some ten ticks."""
+def _ticks(points: Sequence[Point], grain: str) -> tuple[datetime, ...]:
+    """The beginnings of every so many buckets, on the store's clock; at most some ten of them.
+
+    Chosen here, because Vega begins to count at each month: of every third day it would have the 31st and the 1st.
+    """
     steps = _STEPS[grain]
-    return next((step for step in steps if buckets <= step * _TICKS), steps[-1])
+    step = next((step for step in steps if len(points) <= step * _TICKS), steps[-1])
+    # Hours are chosen by the clock: on the day that it changes, the next midnight is not 24 buckets further.
+    at_hour = [point for point in points if not (point.wall.hour % step or point.wall.minute)]
+    chosen = at_hour if grain == "hour" and at_hour else points[::step]
+    return tuple(point.wall for point in chosen)
 
 
 def heatmap(cells: Mapping[tuple[int, int], int], metric: str) -> Chart:

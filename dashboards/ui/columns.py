@@ -13,6 +13,7 @@ from dashboards.data.view import METRICS
 from dashboards.ui import formats
 from dashboards.ui.labels import Label, plain_labels
 
+_BAR: Final = "How long the bar is: this row beside the largest one."
 COLUMNS: Final = ("visitors", "sessions", "views", "actions")
 BEGAN_THERE: Final = frozenset({"page", "product", "entry_page"})
 """Whose sessions are those that began there."""
@@ -71,7 +72,7 @@ def drawn(
         "error": pa.array([number.visitors_error or None for number in numbers], pa.float64()),
         "exit_rate": _percent([exit_rate(row.numbers, (views or {}).get(row.value)) for row in rows]),
         "bounced": _percent([number.bounce_rate for number in numbers]),
-        "length": pa.array([number.session_seconds for number in numbers], pa.float64()),
+        "length": pa.array([_whole(number.session_seconds) for number in numbers], pa.duration("s")),
     }
     return pa.table({name: columns[name] for name in _shown(dimension, numbers, order, compares=before is not None)})
 
@@ -96,6 +97,10 @@ def _change(row: Row, order: str, before: Mapping[str, Numbers]) -> float | None
     return None if then is None else formats.change(getattr(row.numbers, order), getattr(then, order))
 
 
+def _whole(seconds: float | None) -> int | None:
+    return None if seconds is None else round(seconds)
+
+
 def _percent(shares: Sequence[float | None]) -> pa.Array:
     return pa.array([None if share is None else 100 * share for share in shares], pa.float64())
 
@@ -111,11 +116,11 @@ def column_config(dimension: str) -> dict[str, Any]:
         titles["sessions"], helps["sessions"] = "Exits", words["exits"]
     return {
         dimension: column.TextColumn(formats.LABELS[dimension], width="medium"),
-        "share": column.ProgressColumn("", min_value=0, max_value=1, format=" ", width=90),
-        "change": column.NumberColumn("Change", format="%+.0f %%", help=words["change"], width=80),
+        "share": column.ProgressColumn("Of the largest", min_value=0, max_value=1, format=" ", width=100, help=_BAR),
+        "change": column.NumberColumn("Change", format="%+.0f%%", help=words["change"], width=80),
         "error": column.NumberColumn("\N{PLUS-MINUS SIGN}", format="%.0f", help=error, width=60),
         **{name: column.NumberColumn(titles[name], format="localized", help=helps[name], width=90) for name in COLUMNS},
-        "exit_rate": column.NumberColumn("Exit rate", format="%.1f %%", help=words["exit_rate"], width=80),
-        "bounced": column.NumberColumn("Bounced", format="%.0f %%", help=words["bounce_rate"], width=80),
-        "length": column.NumberColumn("Length", format="%.0f s", help=words["session_seconds"], width=80),
+        "exit_rate": column.NumberColumn("Exit rate", format="%.1f%%", help=words["exit_rate"], width=80),
+        "bounced": column.NumberColumn("Bounced", format="%.0f%%", help=words["bounce_rate"], width=80),
+        "length": column.NumberColumn("Length", format="localized", help=words["session_seconds"], width=110),
     }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, Final
 
 import pyarrow as pa
@@ -12,8 +13,10 @@ from connectors.errors import Unavailable
 from connectors.insights import Conversion, QueryTooLarge
 from dashboards.data import backend
 from dashboards.ui import formats
-from dashboards.ui.labels import labels
-from dashboards.ui.shell import Frame, pick
+from dashboards.ui.downloads import show_csv
+from dashboards.ui.labels import PRODUCT, labels, titles_of
+from dashboards.ui.shell import Frame, pick, show_invalid
+from dashboards.ui.table_csv import goals_to_csv
 
 MAX_VALUES: Final = 1_000
 
@@ -26,8 +29,13 @@ def prefetch(frame: Frame, split: str = "all") -> None:
             backend.conversions.submit(scope, goals, split, MAX_VALUES)
 
 
-def goals_card(frame: Frame) -> bool:
-    """Draw all goals with their rates; returns whether there are any."""
+def goals_card(frame: Frame, *, csv: bool = False) -> bool:
+    """Draw all goals with their rates; returns whether there are any.
+
+    Args:
+        frame: The frame.
+        csv: Whether they can be had as CSV.
+    """
     if not frame.store.goals:
         how_to_make_one(frame)
         return False
@@ -35,7 +43,7 @@ def goals_card(frame: Frame) -> bool:
         rows = _of_all(frame, frame.scope)
         before = _of_all(frame, frame.before) if frame.compares else None
     except QueryTooLarge as error:
-        show_too_large(error)
+        show_invalid(error, frame)
         return True
     except Unavailable:
         # They read single events, which takes longer than all else of a page that they are only a part of.
@@ -52,6 +60,9 @@ def goals_card(frame: Frame) -> bool:
             "Nobody reached one in these days. A named event is sent by `marketplace('add_to_cart')` on your pages; "
             "the pages of this platform send theirs themselves."
         )
+    if csv:
+        then_by_goal = None if before is None else {(name, ""): row for name, row in before.items()}
+        show_csv(frame, "goals", partial(goals_to_csv, now, before=then_by_goal))
     return True
 
 
@@ -60,12 +71,13 @@ def goal_table(frame: Frame, goal: str, split: str) -> None:
     try:
         rows = backend.conversions(frame.scope, frame.store.goals, split, MAX_VALUES)[goal]
     except QueryTooLarge as error:
-        show_too_large(error)
+        show_invalid(error, frame)
         return
     if not rows:
         st.info(f"No {formats.PLURALS[split].lower()} in these days.", icon=":material/hourglass_empty:")
         return
     label = labels(frame.store.slug, split, (row.value for row in rows))
+    titles = titles_of(frame.store.slug, split, (row.value for row in rows)) if split == PRODUCT else None
     values = tuple(row.value for row in rows)
     # A tick names a position: another order is another table.
     key = f"goal-{split}-{hash(values)}"
@@ -87,20 +99,32 @@ def goal_table(frame: Frame, goal: str, split: str) -> None:
         height=min(560, 38 + 35 * len(rows)),
     )
     most = f"The {MAX_VALUES:,} values with the most visitors. " if len(rows) == MAX_VALUES else ""
-    st.caption(f"{most}Tick a row to filter by it.")
+    with st.container(horizontal=True, vertical_alignment="center"):
+        show_csv(frame, f"goal-by-{split}", partial(goals_to_csv, rows, split, titles))
+        st.caption(f"{most}Tick a row to filter by it.")
 
 
 def how_to_make_one(frame: Frame) -> None:
     """What a store without goals is shown."""
     st.markdown("A goal is what visitors are to do: see a page, click a target, send a named event. Make one:")
-    st.code(f'marketplace stores goals add {frame.store.slug} "Signed up" --page /welcome', language=None)
+    st.code(_add(frame), language=None)
     st.caption("Or by the REST API. It counts what happened before it was made, too.")
 
 
-def show_too_large(error: QueryTooLarge) -> None:
-    """Say what to do where there are too many events."""
-    text = str(error)
-    st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/filter_alt:")
+def how_to_change_them(frame: Frame) -> None:
+    """How goals are made, changed and removed: not here."""
+    slug = frame.store.slug
+    st.markdown("**Make, change or remove a goal** by command, or by the REST API (`/v1/stores/{store}/goals`):")
+    remove = f'marketplace stores goals remove {slug} "Signed up"'
+    st.code(f"{_add(frame)}\n{remove}", language=None)
+    st.caption(
+        "A goal is asked of what has happened already: a new one has its whole history at once. To change one, remove "
+        "it and add it again; nothing is lost by that."
+    )
+
+
+def _add(frame: Frame) -> str:
+    return f'marketplace stores goals add {frame.store.slug} "Signed up" --page /welcome'
 
 
 def _of_all(frame: Frame, scope: Any) -> dict[str, Conversion]:
@@ -126,8 +150,8 @@ def _config() -> dict[str, Any]:
     column, words = st.column_config, formats.DEFINITIONS
     number = column.NumberColumn
     return {
-        "rate": number("Rate", format="%.2f %%", help=words["rate"], width=80),
-        "change": number("Change", format="%+.0f %%", help="The rate against that of the period before.", width=80),
+        "rate": number("Rate", format="%.2f%%", help=words["rate"], width=80),
+        "change": number("Change", format="%+.0f%%", help="The rate against that of the period before.", width=80),
         "converted": number("Visitors who did", format="localized", help=words["converted"], width=120),
         "visitors": number("Of visitors", format="localized", help=words["visitors"], width=100),
         "conversions": number("Conversions", format="localized", help=words["conversions"], width=100),

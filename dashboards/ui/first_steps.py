@@ -1,4 +1,4 @@
-"""What a store sees of which no event has come yet: its snippet, and what to do with it."""
+"""The tag of a store's pages, and what a store sees of which no event has come yet."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def tag_of(store: Store, collector: str) -> str:
         store: The store.
         collector: Where browsers reach the collector; empty where nobody has said it.
     """
-    # Of a write key only the hash is kept; this key ends with it, and is worth as much.
+    # Of a write key only the hash is kept; this key ends with it, and is worth as much (docs/adr/0029).
     return f'<script async src="{collector or _NO_COLLECTOR}/m.js" data-key="{store.storefront_key}"></script>'
 
 
@@ -56,21 +56,17 @@ def _is_anything_received(frame: Frame) -> bool:
 def _show(frame: Frame) -> None:
     with st.container(border=True, key="first-steps"):
         st.subheader(f"We have not seen an event of {plain(frame.store.title)} yet")
-        viewer = current.viewer()
-        # Without any account it is this machine's own user who looks, and who may make keys by command.
-        if viewer.signed_in and not viewer.may(frame.store.slug, Permission.READ_KEYS):
+        if not _may_read_keys(frame):
             st.markdown(
                 "An owner or a manager of the store sees here what to put into its pages. As soon as an event comes, "
                 "this page shows numbers: it looks by itself every few seconds."
             )
             return
-        collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
         st.markdown("**1.** Put this into the `<head>` of every page of the shop:")
-        st.code(tag_of(frame.store, collector), language=None, wrap_lines=True)
+        _show_tag(frame)
         st.caption(
             "The key in it is public: it may write events of this store and read nothing. It ends when the store's "
-            "write key is replaced; then copy the tag again."
-            + ("" if collector else " Put the address of your collector in for YOUR-COLLECTOR.")
+            "write key is replaced; then copy the tag again: the page *Counting* has it at any time."
         )
         st.markdown(
             "**2.** Open a page of the shop in a browser that does not ask not to be tracked (DNT, Global Privacy "
@@ -81,3 +77,35 @@ def _show(frame: Frame) -> None:
             "Nothing comes? The browser's console on the shop's page says why. Pages that this platform serves for the "
             "store send their events without a tag."
         )
+
+
+def show_tag_card(frame: Frame) -> None:
+    """Draw the tag of a store that has events, for those who may read its keys; nothing for others."""
+    if not _may_read_keys(frame):
+        return
+    with st.container(border=True, key="tag"):
+        st.markdown("**The tag of this store**, for the `<head>` of every page of the shop:")
+        _show_tag(frame)
+        st.markdown(
+            "- Its key is public: it may write events of this store, and read nothing. It begins with "
+            "`storefront.`, which says how it is made and not where it may be used.\n"
+            "- It does the same as the *write key* that `marketplace stores create` and `marketplace stores key` show "
+            "once. Of that only a hash is kept, so no page can show it; use either, in pages and from servers.\n"
+            "- **Both end within seconds when the write key is replaced** (`marketplace stores key`, or the REST API): "
+            "then all pages that have the old tag stop counting until they get the new one from here.\n"
+            "- What comes with a key that no store has is answered with 401. It belongs to no store, so it is in none "
+            "of the numbers above; the console of the page that sent it says so."
+        )
+
+
+def _may_read_keys(frame: Frame) -> bool:
+    viewer = current.viewer()
+    # Without any account it is this machine's own user who looks, and who may make keys by command.
+    return not viewer.signed_in or viewer.may(frame.store.slug, Permission.READ_KEYS)
+
+
+def _show_tag(frame: Frame) -> None:
+    collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
+    st.code(tag_of(frame.store, collector), language=None, wrap_lines=True)
+    if not collector:
+        st.caption("Put the address of your collector in for YOUR-COLLECTOR.")

@@ -60,15 +60,15 @@ PLURALS: Final = {
 DEFINITIONS: Final = {
     "visitors": "Different browsers or apps that did something. A month's visitors are counted over the month, "
     "never added up from its days. Without a cookie, a browser is a new visitor each day.",
-    "sessions": "Visits: what a visitor does without a break of more than 30 minutes.",
+    "sessions": "What a visitor does without a break of more than 30 minutes is one visit.",
     "views": "Pages that people saw; the same page again within 2 seconds counts once.",
     "actions": "Clicks and named events, such as a product put into a cart; double clicks within 2 seconds count once.",
-    "bounce_rate": "Sessions in which one page was seen and nothing done, of all sessions.",
-    "session_seconds": "From a session's first event to its last, on average; a session of one event has no length.",
-    "views_per_session": "Page views for each session, on average. Not shown under filters by page, product, target or "
-    "event: they choose events by what each one was, and sessions by how they began.",
-    "entries": "Sessions that began here.",
-    "exits": "Sessions that ended here.",
+    "bounce_rate": "Visits in which one page was seen and nothing done, of all visits.",
+    "session_seconds": "From a visit's first event to its last, on average; a visit of one event has no length.",
+    "views_per_session": "Page views for each visit, on average. Not shown under filters by page, product, target or "
+    "event: they choose events by what each one was, and visits by how they began.",
+    "entries": "Visits that began here.",
+    "exits": "Visits that ended here.",
     "exit_rate": "Exits of the views of this page: how often it was the last one.",
     "conversions": "Events that reached the goal; double clicks count once.",
     "converted": "Different visitors who reached the goal at least once.",

@@ -6,24 +6,33 @@ from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import partial
+from html import escape
 from operator import methodcaller
 from typing import Final
 
 import streamlit as st
 
 from dashboards.data.periods import CUSTOM, PERIODS, Range
-from dashboards.data.view import BOTS, MAX_DAYS, View
+from dashboards.data.view import ATTRIBUTIONS, BOTS, MAX_DAYS, View
 from dashboards.ui import formats
 from dashboards.ui.labels import labels
 from marketplace.stores import Store
 
-ALL_CHOICES: Final = frozenset({"days", "bots", "compare", "filters"})
+ATTRIBUTION: Final = "attribution"
+ALL_CHOICES: Final = frozenset({"days", "bots", ATTRIBUTION, "compare", "filters"})
 ORDER: Final = "order"
 VARIANT: Final = "variant"
 """What is open on the pages of orders and stock; on other pages nothing of it stays."""
 
 ALL_DAYS: Final = "all days"
 """A choice of days that no plan bounds: what a store has sold is its own, however long ago."""
+
+
+_ATTRIBUTION_HELP: Final = (
+    "Whom a visit, with all that it did, is credited to: whoever sent it; or, where nobody did (Direct, Internal), "
+    "the last who had sent the same visitor within 30 days before. More under *Attribution* in "
+    "docs/reference/numbers.md."
+)
 
 
 def change(step: Callable[[View], View]) -> None:
@@ -35,7 +44,13 @@ def change(step: Callable[[View], View]) -> None:
 
 
 def show(
-    known: list[Store], view: View, days: Range, today: date, choices: Collection[str], earliest: date | None = None
+    known: list[Store],
+    view: View,
+    days: Range,
+    today: date,
+    choices: Collection[str],
+    earliest: date | None = None,
+    title: str = "",
 ) -> None:
     """Draw the choices.
 
@@ -46,16 +61,19 @@ def show(
         today: The store's date.
         choices: Those of ``ALL_CHOICES`` to offer.
         earliest: The first day that can be chosen; None where no plan bounds it.
+        title: The page's heading, for screen readers alone: eyes see it lit in the navigation. Empty for none.
     """
     titles = {store.slug: store.title for store in known}
     with st.container(horizontal=True, vertical_alignment="bottom", key="header"):
-        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=260)
+        if title:
+            st.html(f'<h1 class="hidden">{escape(title)}</h1>')
+        _choice("Store", "store", list(titles), view.store, titles.__getitem__, width=220)
         if "days" in choices:
-            _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=190)
+            _choice("Days", "period", [*PERIODS, CUSTOM], view.period, _period_label, width=170)
         if "days" in choices and view.custom is not None:
             _calendar(view.store, days, today, earliest)
         if "bots" in choices:
-            _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=190)
+            _choice("Who", "bots", list(BOTS), view.bots, BOTS.__getitem__, width=170)
         if "compare" in choices:
             st.session_state["compare"] = view.compare
             st.toggle(
@@ -64,6 +82,11 @@ def show(
                 help="With the period before, as long as this one, where the store has numbers of the whole of it",
                 on_change=_set_compare,
             )
+        if ATTRIBUTION in choices:
+            _choice(
+                "Visits count as brought by", ATTRIBUTION, list(ATTRIBUTIONS), view.attribution,
+                ATTRIBUTIONS.__getitem__, width=300, help_text=_ATTRIBUTION_HELP,
+            )  # fmt: skip
     if "filters" in choices:
         _chips(view)
 
@@ -78,14 +101,22 @@ def _calendar(store: str, days: Range, today: date, earliest: date | None) -> No
     st.date_input("From and to", key="custom", min_value=first, max_value=last, on_change=_set_custom, width=240)
 
 
-def _choice(label: str, name: str, options: list[str], chosen: str, label_of: Callable[[str], str], width: int) -> None:
+def _choice(
+    label: str,
+    name: str,
+    options: list[str],
+    chosen: str,
+    label_of: Callable[[str], str],
+    width: int,
+    help_text: str | None = None,
+) -> None:
     key = f"choose-{name}"
     st.session_state[key] = chosen
 
     def changed() -> None:
         _set(name, str(st.session_state[key]))
 
-    st.selectbox(label, options, key=key, format_func=label_of, on_change=changed, width=width)
+    st.selectbox(label, options, key=key, format_func=label_of, on_change=changed, width=width, help=help_text)
 
 
 def _period_label(period: str) -> str:
@@ -99,6 +130,8 @@ def _set(name: str, value: str) -> None:
     elif name == "store":
         # Another store has other products and campaigns; a filter from here would show nothing there.
         change(partial(replace, store=value, filters=(), goal="", order="", variant=""))
+    elif name == ATTRIBUTION:
+        change(partial(replace, attribution=value))
     else:
         change(partial(replace, bots=value))
 

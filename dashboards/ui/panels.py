@@ -12,7 +12,7 @@ import streamlit as st
 from connectors.errors import Unavailable
 from connectors.insights import Breakdown, Numbers, QueryTooLarge, Row
 from dashboards.data import backend
-from dashboards.data.periods import grains, previous
+from dashboards.data.periods import DEFAULT, grains, previous
 from dashboards.data.series import beside, points
 from dashboards.data.view import METRICS
 from dashboards.ui import charts, formats
@@ -20,7 +20,7 @@ from dashboards.ui.bars import Bar, show_bars
 from dashboards.ui.columns import BEGAN_THERE
 from dashboards.ui.header import change
 from dashboards.ui.labels import labels
-from dashboards.ui.shell import Frame, pick
+from dashboards.ui.shell import Frame, pick, show_invalid
 from marketplace.rollups import DIMENSIONS
 
 TOP: Final = 9
@@ -46,12 +46,12 @@ class _Tile:
 
 _TILES: Final = (
     _Tile("Visitors", "visitors", formats.visitors),
-    _Tile("Sessions", "sessions", lambda numbers: formats.count(numbers.sessions)),
+    _Tile("Visits", "sessions", lambda numbers: formats.count(numbers.sessions)),
     _Tile("Page views", "views", lambda numbers: formats.count(numbers.views)),
     _Tile("Actions", "actions", lambda numbers: formats.count(numbers.actions)),
-    _Tile("Views a session", "views_per_session", lambda numbers: _decimal(numbers.views_per_session)),
+    _Tile("Views a visit", "views_per_session", lambda numbers: _decimal(numbers.views_per_session)),
     _Tile("Bounce rate", "bounce_rate", lambda numbers: formats.percent(numbers.bounce_rate), "inverse"),
-    _Tile("Session length", "session_seconds", lambda numbers: formats.duration(numbers.session_seconds)),
+    _Tile("Visit length", "session_seconds", lambda numbers: formats.duration(numbers.session_seconds)),
 )
 
 
@@ -113,9 +113,23 @@ def comparison(frame: Frame) -> str:
     """Why the comparison that was chosen is not shown; empty where it is shown, or was not chosen."""
     if not frame.view.compare or frame.compares:
         return ""
+    # Nobody has asked for the usual days to be compared: there, the switch's own help says it.
+    if frame.view.period == DEFAULT:
+        return ""
     if frame.earliest is not None and previous(frame.days, frame.wall)[0].date() < frame.earliest:
         return f"The {frame.tier} plan does not include the whole period before, so nothing is compared."
     return "There are no numbers of the whole period before, so nothing is compared."
+
+
+def hint(frame: Frame, totals: Numbers) -> str:
+    """What to know about the trend below: that a part of it is dotted, and why nothing is compared."""
+    dotted = "Dotted lines are still growing. " if is_anything(totals) and frame.days.until > frame.wall else ""
+    return f"{dotted}{comparison(frame)}"
+
+
+def is_anything(totals: Numbers) -> bool:
+    """Whether anything happened at all."""
+    return bool(totals.views or totals.actions or totals.sessions)
 
 
 def freshness(frame: Frame, hint: str = "") -> None:
@@ -155,7 +169,7 @@ def trend(frame: Frame, totals: Numbers) -> None:
     if compare:
         before = previous(frame.days, frame.wall)[0]
         drawn = beside(drawn, before, backend.trend_with_totals(frame.before, by).rows, metric, by, frame.zone)
-    if not rows and not (totals.views or totals.actions or totals.sessions):
+    if not rows and not is_anything(totals):
         filtered = " with these filters" if frame.view.filters else ""
         st.info(f"Nothing happened in these days{filtered}.", icon=":material/hourglass_empty:")
         return
@@ -194,7 +208,11 @@ def _orders(groups: Groups) -> backend.Orders:
 
 def top_lists(frame: Frame, groups: Groups) -> None:
     """Cards with the largest values of dimensions, two in a row."""
-    found = backend.breakdowns(frame.scope, _orders(groups), TOP)
+    try:
+        found = backend.breakdowns(frame.scope, _orders(groups), TOP)
+    except QueryTooLarge as error:
+        show_invalid(error, frame)
+        return
     before = _of_rows_before(frame, found.values())
     for at in range(0, len(groups), 2):
         for column, (title, names, order) in zip(st.columns(2), groups[at : at + 2], strict=False):
@@ -243,9 +261,9 @@ def bar_list(frame: Frame, breakdown: Breakdown, metric: str, before: Mapping[st
 def _bar(dimension: str, label: str, row: Row, metric: str, most: int, before: Mapping[str, Numbers] | None) -> Bar:
     numbers = row.numbers
     text = _text_of(numbers, metric)
-    sessions = "entries" if dimension in BEGAN_THERE else "sessions"
+    visits = "entries" if dimension in BEGAN_THERE else "visits"
     hint = (
-        f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} {sessions}, "
+        f"{label}: {formats.visitors(numbers)} visitors, {formats.count(numbers.sessions)} {visits}, "
         f"{formats.count(numbers.views)} page views, {formats.percent(numbers.bounce_rate)} bounced"
     )
     if before is None:

@@ -13,11 +13,11 @@ from zoneinfo import ZoneInfo
 import streamlit as st
 
 from connectors.errors import Refused, Unavailable
-from connectors.insights import InvalidQuery, Scope
+from connectors.insights import InvalidQuery, QueryTooLarge, Scope
 from dashboards.data import backend, current
 from dashboards.data.access import NotAllowed, Viewer
 from dashboards.data.periods import CUSTOM, Range, previous
-from dashboards.data.view import View, from_query, to_query
+from dashboards.data.view import ATTRIBUTIONS, View, from_query, to_query
 from dashboards.ui import account, header
 from dashboards.ui.plans import how_to_lift
 from marketplace.entitlements import ENTITLEMENTS, BeyondHistory, Tier, earliest_day
@@ -84,7 +84,8 @@ class Frame:
         return self.now.astimezone(self.zone).replace(tzinfo=None)
 
     def _scope(self, since: datetime | None, until: datetime | None) -> Scope:
-        return Scope(self.store.slug, self.zone, since, until, self.view.bots, self.view.filters)
+        view = self.view
+        return Scope(self.store.slug, self.zone, since, until, view.bots, view.filters, view.attribution)
 
 
 def current_frame() -> Frame:
@@ -93,12 +94,13 @@ def current_frame() -> Frame:
     return replace(frame, now=datetime.now(UTC))
 
 
-def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES) -> None:
+def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES, title: str = "") -> None:
     """Draw the frame and the page in it.
 
     Args:
         page: Draws the page; called again every few seconds.
         choices: Those of ``header.ALL_CHOICES`` that apply to the page; the others keep their value, but are not shown.
+        title: Its heading, for screen readers alone; empty where the page draws one.
     """
     try:
         viewer = current.viewer()
@@ -129,12 +131,14 @@ def draw(page: Callable[[], None], choices: Collection[str] = header.ALL_CHOICES
     earliest = earliest_day(tier, zone, now).date() if tier is not None and bounded else None
     chosen = view.range(today, first_ever)
     days = chosen.within(earliest)
-    frame = Frame(view, store, zone, days, now, today, first_ever, tier, earliest)
+    # What a page does not offer, it does not count by: nobody would see why its numbers are others.
+    counted = view if header.ATTRIBUTION in choices else replace(view, attribution="visit")
+    frame = Frame(counted, store, zone, days, now, today, first_ever, tier, earliest)
     st.session_state["frame"] = frame
     if view.order:
         # An order stays the same whatever days are chosen.
         choices = frozenset(choices) - {"days"}
-    header.show(known, view, days, today, choices, earliest)
+    header.show(known, view, days, today, choices, earliest, title)
     _show_ignored(view, store)
     if "days" in choices:
         _show_history(frame, chosen)
@@ -270,8 +274,7 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             # The whole script draws what is left to see.
             st.rerun(scope="app")
         except InvalidQuery as error:
-            text = header.plain(str(error))
-            st.info(text[:1].upper() + text[1:] + ".", icon=":material/filter_alt:")
+            show_invalid(error, frame)
         except Unavailable:
             st.warning(
                 "**The numbers cannot be read right now.** ClickHouse, or a part that knows who may see them, does not "
@@ -288,6 +291,19 @@ def guarded(page: Callable[[], None]) -> Callable[[], None]:
             )
 
     return body
+
+
+def show_invalid(error: InvalidQuery, frame: Frame) -> None:
+    """Say why a query has no answer, and what to do about it."""
+    st.info(header.plain(invalid_text(error, frame.view)), icon=":material/filter_alt:")
+
+
+def invalid_text(error: InvalidQuery, view: View) -> str:
+    """The sentence that says it."""
+    text = str(error)
+    if isinstance(error, QueryTooLarge) and view.attribution != "visit":
+        text += f', or count visits as brought by "{ATTRIBUTIONS["visit"]}"'
+    return f"{text[:1].upper()}{text[1:]}."
 
 
 def _show_unavailable(what: str, why: str) -> None:

@@ -13,13 +13,12 @@ from connectors.insights import Breakdown, QueryTooLarge
 from dashboards.data import backend
 from dashboards.ui import formats
 from dashboards.ui.columns import column_config, drawn, is_of_exits, order_of
+from dashboards.ui.downloads import show_csv
 from dashboards.ui.header import change
 from dashboards.ui.labels import PRODUCT, titles_of
-from dashboards.ui.plans import how_to_lift
-from dashboards.ui.shell import Frame, pick
+from dashboards.ui.shell import Frame, pick, show_invalid
 from dashboards.ui.stable_order import keep_order
 from dashboards.ui.table_csv import numbers_by_value, to_csv
-from marketplace.entitlements import ENTITLEMENTS
 
 MAX_ROWS: Final = 10_000
 _VIEWS: Final = (("page", "views"),)
@@ -57,8 +56,7 @@ def show_tables(frame: Frame, dimensions: Sequence[str], order: str = "visitors"
                 try:
                     _table(frame, name, order_of(name, order))
                 except QueryTooLarge as error:
-                    text = str(error)
-                    st.info(f"{text[:1].upper()}{text[1:]}.", icon=":material/filter_alt:")
+                    show_invalid(error, frame)
 
 
 def _opened(frame: Frame, dimensions: Sequence[str]) -> str:
@@ -102,18 +100,7 @@ def _table(frame: Frame, dimension: str, order: str) -> None:
         height=min(560, 38 + 35 * len(rows)),
     )
     with st.container(horizontal=True, vertical_alignment="center"):
-        if frame.tier is None or ENTITLEMENTS[frame.tier].csv_export:
-            st.download_button(
-                "CSV",
-                partial(to_csv, found, titles if dimension == PRODUCT else None, views, before),
-                file_name=f"{frame.store.slug}-{dimension}-{frame.days.first}-{frame.days.last}.csv",
-                mime="text/csv",
-                icon=":material/download:",
-                key=f"csv-{dimension}",
-                on_click="ignore",
-            )
-        else:
-            st.caption(f"The {frame.tier} plan does not include the table as CSV.{how_to_lift(frame.tier)}")
+        show_csv(frame, dimension, partial(to_csv, found, titles if dimension == PRODUCT else None, views, before))
         more = f"the {MAX_ROWS:,} largest of more" if found.more else f"{len(found.rows):,}"
         names = formats.LABELS if len(found.rows) == 1 else formats.PLURALS
         st.caption(f"{more} {names[dimension].lower()}. Tick a row to filter by it.")

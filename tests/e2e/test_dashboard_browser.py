@@ -20,14 +20,14 @@ from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
 
 from connectors.insights import Scope
 from dashboards.ui import formats as words
-from dashboards.ui.table_csv import BOM, CSV_COLUMNS, to_csv
+from dashboards.ui.table_csv import BOM, CSV_COLUMNS, goals_to_csv, to_csv
 from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
 from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab, used_again
 from tests.kits.processes import wait_until
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
-WITHOUT_CLICKS = ("Live", "Counting", "Catalog", "Orders", "Stock")
+WITHOUT_CLICKS = ("Live", "Goals", "Counting", "Catalog", "Orders", "Stock")
 PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
@@ -72,10 +72,10 @@ def test_the_numbers_on_top_are_those_of_the_query_layer(window: Tab, shown: Sho
     assert totals.views > 100
     for label, text in (
         ("Visitors", words.visitors(totals)),
-        ("Sessions", words.count(totals.sessions)),
+        ("Visits", words.count(totals.sessions)),
         ("Page views", words.count(totals.views)),
         ("Bounce rate", words.percent(totals.bounce_rate)),
-        ("Session length", words.duration(totals.session_seconds)),
+        ("Visit length", words.duration(totals.session_seconds)),
     ):
         expect(window.metric(label)).to_have_text(text)
 
@@ -222,7 +222,8 @@ def test_nothing_of_an_address_becomes_a_link_a_picture_or_a_heading(window: Tab
         left_out = window.page.get_by_text("Left out of the address").filter(has_text=name)
         expect(left_out.or_(window.chip(name)).first).to_be_visible()
     main = window.page.get_by_test_id("stMainBlockContainer")
-    expect(main.locator("a[href*=evil], img, h1, li")).to_have_count(0)
+    expect(main.get_by_role("heading")).to_have_text(["Overview"])
+    expect(main.locator("a[href*=evil], img, li")).to_have_count(0)
     window.open("", urlencode({"store": text}))
     expect(main.get_by_role("heading")).to_have_text(["There is no such store"])
     expect(main.locator("a[href*=evil], img, li")).to_have_count(0)
@@ -265,9 +266,9 @@ def test_no_views_per_session_where_events_and_sessions_are_filtered_by_differen
     window: Tab,
 ) -> None:
     window.open("", "store=teahouse&product=green")
-    expect(window.metric("Views a session")).to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a visit")).to_have_text("\N{EN DASH}")
     window.open("", "store=teahouse&device=mobile")
-    expect(window.metric("Views a session")).not_to_have_text("\N{EN DASH}")
+    expect(window.metric("Views a visit")).not_to_have_text("\N{EN DASH}")
 
 
 def test_a_row_of_a_list_says_how_it_stands_against_the_period_before(window: Tab, shown: Shown) -> None:
@@ -360,14 +361,48 @@ def test_a_shop_of_which_no_event_came_says_how_to_send_one_on_every_page_of_num
             assert "still to be counted" not in main.inner_text()
 
 
+def test_a_page_that_is_not_there_is_said_to_be_missing(context: BrowserContext, shown: Shown) -> None:
+    with page_in(context, shown.url) as window:
+        window.page.goto(f"{shown.url}/nopage?store=teahouse")
+        expect(window.page.get_by_role("heading", name="There is no such page")).to_be_visible()
+        window.page.get_by_role("link", name="Open the dashboard").click()
+        window.wait_drawn()
+        expect(window.page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+
+
+def test_the_menu_has_the_choice_of_light_and_dark_and_nothing_of_streamlit(window: Tab) -> None:
+    window.open()
+    window.page.get_by_test_id("stMainMenu").get_by_role("button").click()
+    expect(window.page.get_by_role("menuitemradio", name="Dark")).to_be_visible()
+    for text in ("Print", "Record screen", "Made with Streamlit"):
+        expect(window.page.get_by_text(text)).to_be_hidden()
+
+
+def test_the_tag_of_a_store_is_on_the_page_counting_whatever_days_are_chosen(window: Tab) -> None:
+    window.open("counting", "store=teahouse&from=2020-01-01&to=2020-01-07")
+    card = window.page.locator(".st-key-tag")
+    expect(card).to_contain_text(f'm.js" data-key="{SHOPS["teahouse"].storefront_key}"')
+    expect(card).to_contain_text("Both end within seconds when the write key is replaced")
+
+
 def test_days_without_events_say_so_and_show_zeros(window: Tab) -> None:
-    said = {"Visits": "No sessions", "Counting": "Nothing was received"}
+    said = {"Visits": "No visits", "Counting": "Nothing was received"}
     for name in ("Overview", "Visits", "Counting"):
         window.open(PAGES[name], "store=teahouse&from=2020-01-01&to=2020-01-07")
         expected = said.get(name, "Nothing happened in these days")
         expect(window.page.get_by_test_id("stMainBlockContainer")).to_contain_text(expected)
         if name != "Counting":
             expect(window.metric("Page views")).to_have_text("0")
+            expect(window.page.get_by_text("Dotted lines")).to_have_count(0)
+
+
+def test_why_nothing_is_compared_is_said_where_other_days_than_the_usual_are_chosen(window: Tab) -> None:
+    said = window.page.get_by_text("There are no numbers of the whole period before")
+    window.open("", "store=teahouse&period=90d")
+    expect(said).to_be_visible()
+    window.open()
+    expect(window.page.get_by_text("Dotted lines are still growing")).to_be_visible()
+    expect(said).to_have_count(0)
 
 
 def test_what_is_below_stays_where_it_is_when_a_filter_is_set(window: Tab) -> None:
@@ -401,6 +436,41 @@ def test_goals_are_shown_on_the_overview_and_by_the_values_of_a_dimension(window
     table = window.page.get_by_test_id("stDataFrame").last
     for row in found["Paid"]:
         expect(table).to_contain_text(words.value_label("country", row.value))
+    expect(window.page.get_by_role("link", name="Goals")).to_have_attribute("aria-current", "page")
+
+
+def test_goals_are_had_as_csv_and_the_page_says_how_they_are_changed(window: Tab, shown: Shown, tmp_path: Path) -> None:
+    window.open("goals", "store=teahouse&goal=Paid&table=country")
+    with window.page.expect_download() as found:
+        window.page.locator(".st-key-csv-goal-by-country button").click()
+    found.value.save_as(tmp_path / "paid.csv")
+    rows = shown.insights.conversions(scope_of(), SHOPS["teahouse"].goals, "country")["Paid"]
+    assert (tmp_path / "paid.csv").read_text() == goals_to_csv(rows, "country").replace("\r\n", "\n")
+    expect(window.page.locator(".st-key-csv-goals button")).to_be_visible()
+    main = window.page.get_by_test_id("stMainBlockContainer")
+    expect(main).to_contain_text('marketplace stores goals add teahouse "Signed up" --page /welcome')
+
+
+def test_visits_are_credited_to_the_last_who_sent_the_visitor_where_that_is_chosen(window: Tab, shown: Shown) -> None:
+    own, last = (
+        shown.insights.totals(scope).sessions
+        for scope in (scope_of(channel="Email"), replace(scope_of(channel="Email"), attribution="last_non_direct"))
+    )
+    assert own < last
+    window.open("sources", "store=teahouse&channel=Email")
+    expect(window.metric("Visits")).to_have_text(words.count(own))
+    window.page.get_by_role("combobox", name="Visits count as brought by").click()
+    window.page.get_by_role("option", name="The last that somebody sent (30 days)").click()
+    expect(window.metric("Visits")).to_have_text(words.count(last))
+    window.turn_to("Goals")
+    window.page.get_by_role("combobox", name="Days").click()
+    window.page.get_by_role("option", name="Last 7 days").click()
+    window.page.wait_for_url("**period=7d*")
+    expected = {"store": "teahouse", "period": "7d", "attribution": "last_non_direct", "channel": "Email"}
+    assert query_of(window) == expected
+    window.turn_to("Live")
+    expect(window.page.get_by_role("combobox", name="Visits count as brought by")).to_have_count(0)
+    assert query_of(window) == expected
 
 
 def test_ten_thousand_rows_are_shown_and_taken_unavailable(window: Tab, shown: Shown, tmp_path: Path) -> None:

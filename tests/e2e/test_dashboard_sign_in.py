@@ -169,6 +169,7 @@ def test_an_analyst_sees_no_key_of_the_store(browser: Browser, shops: Shops) -> 
             window.turn_to(name)
             assert not re.search(r"write.?key|import.?key|secret", window.page.content(), re.IGNORECASE)
             assert SHOPS["wide"].write_key_hash not in window.page.content()
+            assert SHOPS["wide"].storefront_key not in window.page.content()
 
 
 def test_a_deep_link_returns_after_signing_in_and_the_cookie_survives_a_reload_and_is_read_by_no_script(

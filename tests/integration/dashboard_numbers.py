@@ -16,6 +16,9 @@ from marketplace.rollups import DIMENSIONS, GRAINS
 
 MARCH, APRIL = datetime(2025, 3, 1), datetime(2025, 4, 1)  # noqa: DTZ001  # by the store's own clock
 
+OF_SENDERS = tuple((name, "sessions") for name in ("source", "medium", "campaign", "channel", "referrer"))
+"""What attribution can change, and how the page of sources orders it."""
+
 
 def plain(row: Row) -> list[Any]:
     """A row as JSON has it."""
@@ -48,6 +51,12 @@ def main() -> None:
                     ).items()
                 },
                 "breakdowns": {name: [plain(row) for row in broken_down[name].rows] for name in names},
+                "attributed": {
+                    name: [plain(row) for row in found_for.rows]
+                    for name, found_for in backend.breakdowns(
+                        replace(scope, attribution="last_non_direct"), OF_SENDERS, 10_000
+                    ).items()
+                },
             }
     json.dump(found, sys.stdout)
 

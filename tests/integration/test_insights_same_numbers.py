@@ -23,7 +23,7 @@ from marketplace.goals import FIRST_GOALS
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
 from ops.stack import Stack
-from tests.integration.dashboard_numbers import APRIL, MARCH
+from tests.integration.dashboard_numbers import APRIL, MARCH, OF_SENDERS
 from tests.kits.clicks import STORES
 from tests.kits.insights import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
 
@@ -88,6 +88,17 @@ def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: 
     assert compared > 100
 
 
+def test_the_terminal_credits_visits_as_the_query_layer_does(world: World) -> None:
+    app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone), attribution="last_non_direct")
+    arguments = ["--store", "alpha", "--grain", "month", "--dimension", "channel", "--json"]
+    done = CliRunner().invoke(app, ["report", *arguments, "--attribution", scope.attribution], env=world.environment)
+    assert done.exit_code == 0, done.output
+    found = [(row.value, row.numbers.sessions) for row in world.insights.report(scope, "month", "channel")]
+    assert [(row["value"], row["sessions"]) for row in json.loads(done.stdout)["rows"]] == found
+    usual = world.insights.report(replace(scope, attribution="visit"), "month", "channel")
+    assert found != [(row.value, row.numbers.sessions) for row in usual]
+
+
 def test_the_terminal_reports_the_goals_of_a_store_by_every_dimension(world: World) -> None:
     app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone))
     for split in SPLITS:
@@ -133,6 +144,10 @@ def test_the_dashboard_shows_what_the_query_layer_answers(world: World) -> None:
         assert numbers["totals"] == dict.fromkeys(GRAINS, asdict(world.insights.totals(scope)))
         for grain in GRAINS:
             assert numbers["trend"][grain] == [plain(row) for row in world.insights.report(scope, grain, "all")]
+        credited = replace(scope, attribution="last_non_direct")
+        senders = [split for split, _ in OF_SENDERS]
+        by_sender = world.insights.breakdowns(credited, senders, 10_000, "sessions")
+        assert numbers["attributed"] == {split: [plain(row) for row in by_sender[split].rows] for split in senders}
         for split in FILTERABLE:
             expected = world.insights.breakdowns(scope, [split], 10_000)[split].rows
             assert numbers["breakdowns"][split] == [plain(row) for row in expected]

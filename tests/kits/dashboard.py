@@ -42,8 +42,8 @@ from tests.kits.clicks import CHROME, GOOGLEBOT, SAFARI, as_bytes, event, make_s
 ROOT: Final = Path(__file__).resolve().parents[2]
 PAGES: Final = {
     "Overview": "", "Live": "live", "Sources": "sources", "Places": "places", "Devices": "devices",
-    "Products": "products", "Orders": "orders", "Stock": "stock", "Catalog": "catalog", "Visits": "visits",
-    "Counting": "counting",
+    "Products": "products", "Goals": "goals", "Orders": "orders", "Stock": "stock", "Catalog": "catalog",
+    "Visits": "visits", "Counting": "counting",
 }  # fmt: skip
 """Names in the navigation, and paths."""
 
@@ -71,6 +71,7 @@ SCRIPTED_PAGE: Final = "/<img src=x onerror=alert(1)>"
 
 _PAGE_URLS: Final = ("/", "/", "/tea", "/tea", "/pots", "/%3Cimg%20src%3Dx%20onerror%3Dalert(1)%3E")
 _QUERIES: Final = ("", "", "?utm_source=mail&utm_campaign=spring", "?utm_source=mail&utm_medium=email")
+_RETURNING: Final = 6
 _NETWORKS: Final = ("81.2.69.0", "175.16.199.0", "89.160.20.0", "2001:db8::")
 
 
@@ -89,6 +90,14 @@ def teahouse_log(now_ms: int, visitors: int = 90) -> list[LogRecord]:
                 when - step * 15_000, store="teahouse", visitor=visitor_of("teahouse", number), user_agent=agent,
                 ip=network, referrer=referrer, url=url, product=chance.choice(("", "green", "black", "=2+3")),
                 event_id=f"{number}-{step}",
+            )  # fmt: skip
+            records.append(LogRecord(0, len(records), now_ms, as_bytes(fields)))
+    # Some came by mail, and on the next day by themselves.
+    for number in range(visitors, visitors + _RETURNING):
+        for ago, query in ((3, "?utm_source=mail&utm_medium=email"), (2, "")):
+            fields = event(
+                now_ms - ago * 86_400_000, store="teahouse", visitor=visitor_of("teahouse", number), user_agent=CHROME,
+                ip=_NETWORKS[0], url=f"https://teahouse.example/tea{query}", event_id=f"{number}-{ago}",
             )  # fmt: skip
             records.append(LogRecord(0, len(records), now_ms, as_bytes(fields)))
     return records

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from connectors.insights import Breakdown, Numbers, Row
 from dashboards.data.periods import CUSTOM, PERIODS, Range, grains, previous
 from dashboards.data.series import beside, buckets, points
-from dashboards.data.view import BOTS, FILTERS, MAX_VALUE, METRICS, View, from_query, to_query
+from dashboards.data.view import ATTRIBUTIONS, BOTS, FILTERS, MAX_VALUE, METRICS, View, from_query, to_query
 from dashboards.ui.table_csv import BOM, CSV_COLUMNS, to_csv
 from marketplace.rollups import GRAINS, hour_start
 
@@ -57,6 +57,7 @@ def views(draw: st.DrawFn) -> View:
         custom=custom,
         compare=draw(st.booleans()),
         bots=draw(st.sampled_from(sorted(BOTS))),
+        attribution=draw(st.sampled_from(sorted(ATTRIBUTIONS))),
         grain=draw(st.sampled_from(["", *GRAINS])),
         metric=draw(st.sampled_from(sorted(METRICS))),
         filters=draw(filters),
@@ -68,7 +69,8 @@ def test_a_view_comes_back_from_its_address(view: View) -> None:
     assert from_query(to_query(view), STORES) == (view, [])
 
 
-PARAMETERS = ("store", "period", "from", "to", "bots", "grain", "metric", "compare", "anything", *FILTERS)
+CHOICES = ("store", "period", "from", "to", "bots", "attribution", "grain", "metric", "compare")
+PARAMETERS = (*CHOICES, "anything", *FILTERS)
 
 
 @given(st.dictionaries(st.sampled_from(PARAMETERS) | st.text(max_size=5), st.text(max_size=600)))

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Sequence
 from datetime import datetime, timedelta
+from itertools import pairwise
 
 import pyarrow as pa
 
@@ -28,6 +30,30 @@ def test_the_settled_and_the_growing_part_of_a_line_meet_in_one_point() -> None:
     rows = charts.trend(points(5, 2, None), "Clicks", "day", False, 5).rows.to_pylist()
     assert [row["settled"] for row in rows] == [0, 1, 2, None, None]
     assert [row["growing"] for row in rows] == [None, None, 2, 3, 4]
+
+
+def ticks(spaced: Sequence[datetime]) -> set[timedelta]:
+    """How far they are from each other."""
+    return {after - before for before, after in pairwise(spaced)}
+
+
+def test_the_dates_of_a_trend_are_even_over_the_end_of_a_month() -> None:
+    first = datetime(2026, 5, 15)  # noqa: DTZ001  # on the store's clock
+    days = [Point(first + timedelta(days=day), "", 1) for day in range(28)]
+    chart = charts.trend(days, "Visits", "day", compare=False, days=28)
+    assert ticks(chart.ticks) == {timedelta(days=3)}
+    for layer in chart.filled()["layer"]:
+        values = layer["encoding"]["x"]["axis"]["values"]
+        assert [(value["month"], value["date"]) for value in values] == [(at.month, at.day) for at in chart.ticks]
+
+
+def test_hours_are_marked_at_midnight_on_the_day_that_clocks_change_too() -> None:
+    midnight = datetime(2026, 3, 28)  # noqa: DTZ001  # on the store's clock
+    walls = [midnight + timedelta(hours=hour) for hour in range(96)]
+    hours = [Point(wall, "", 1) for wall in walls if (wall.day, wall.hour) != (29, 2)]
+    marked = charts.trend(hours, "Visits", "hour", compare=False, days=4).ticks
+    assert {wall.hour for wall in marked} == {0, 12}
+    assert ticks(marked) == {timedelta(hours=12)}
 
 
 def test_no_axis_of_counts_runs_from_zero_to_zero() -> None:

@@ -7,9 +7,9 @@ import io
 
 import pytest
 
-from connectors.insights import Breakdown, Numbers, Row
+from connectors.insights import Breakdown, Conversion, Numbers, Row
 from dashboards.ui.columns import column_config, drawn, order_of
-from dashboards.ui.table_csv import BOM, to_csv
+from dashboards.ui.table_csv import BOM, goals_to_csv, to_csv
 
 TEA = Row(None, "/tea", Numbers(views=40, actions=3, visitors=20, sessions=10, bounces=4, duration_ms=5_000))
 
@@ -61,7 +61,7 @@ def test_a_csv_has_the_numbers_of_the_period_before_and_none_where_they_are_not_
     ]  # fmt: skip
 
 
-@pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Sessions")])
+@pytest.mark.parametrize(("dimension", "title"), [("page", "Entries"), ("exit_page", "Exits"), ("country", "Visits")])
 def test_sessions_that_began_or_ended_there_say_so(dimension: str, title: str) -> None:
     assert column_config(dimension)["sessions"]["label"] == title
 
@@ -71,4 +71,16 @@ def test_a_csv_has_the_names_of_countries_beside_their_codes_and_rates() -> None
     unknown = Row(None, "", Numbers(views=1, visitors=1))
     first, second = lines_of(to_csv(Breakdown("country", (swiss, unknown), more=False)))
     assert (first["country"], first["name"], first["bounce_rate"]) == ("CH", "Switzerland", "0.333333")
-    assert (second["country"], second["name"], second["bounce_rate"]) == ("", "", "")
+    assert (second["country"], second["name"], second["bounce_rate"]) == ("", "Unknown", "")
+
+
+def test_the_csv_of_goals_has_each_goal_with_its_value_its_rate_and_the_period_before() -> None:
+    rows = [Conversion("=Paid", "CH", 5, 3, 9), Conversion("=Paid", "", 0, 0, 0)]
+    first, second = lines_of(
+        goals_to_csv(rows, "country", before={("=Paid", "CH"): Conversion("=Paid", "CH", 2, 2, 8)})
+    )
+    assert (first["goal"], first["country"], first["name"]) == ("'=Paid", "CH", "Switzerland")
+    assert (first["conversions"], first["converted"], first["visitors"], first["rate"]) == ("5", "3", "9", "0.333333")
+    assert (first["conversions_before"], first["rate_before"]) == ("2", "0.25")
+    assert (second["name"], second["rate"], second["visitors_before"]) == ("Unknown", "", "0")
+    assert list(lines_of(goals_to_csv(rows))[0]) == ["goal", "conversions", "converted", "visitors", "rate"]

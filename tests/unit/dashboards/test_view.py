@@ -7,12 +7,15 @@ import subprocess
 import sys
 from datetime import date
 from pathlib import Path
+from typing import get_args
 
 import pytest
 
+from connectors.insights import Attribution, QueryTooLarge
 from dashboards.__main__ import Address
 from dashboards.data.periods import CUSTOM, PERIODS, Range, grains
-from dashboards.data.view import View, from_query, to_query
+from dashboards.data.view import ATTRIBUTIONS, View, from_query, to_query
+from dashboards.ui.shell import invalid_text
 from runtime.settings import InvalidSettings, load
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -34,6 +37,21 @@ def test_a_view_is_read_from_its_address() -> None:
     assert from_query(query, STORES) == (View("beta", CUSTOM, days, compare=False, filters=filters), [])
 
 
+def test_whom_visits_are_credited_to_is_in_the_address_and_stays_when_filters_change() -> None:
+    query = {"store": "alpha", "attribution": "last_non_direct"}
+    view, ignored = from_query(query, STORES)
+    assert (view.attribution, ignored) == ("last_non_direct", [])
+    assert to_query(view.toggled("channel", "Email")) == query | {"channel": "Email"}
+    assert set(ATTRIBUTIONS) == set(get_args(Attribution))
+
+
+def test_a_question_that_is_too_large_is_answered_by_what_would_make_it_smaller() -> None:
+    error = QueryTooLarge("more than 10 of them: choose a shorter range or fewer filters")
+    assert invalid_text(error, View("alpha")) == "More than 10 of them: choose a shorter range or fewer filters."
+    credited = invalid_text(error, View("alpha", attribution="last_non_direct"))
+    assert credited.endswith('fewer filters, or count visits as brought by "What brought the visit".')
+
+
 @pytest.mark.parametrize(
     ("query", "named"),
     [
@@ -41,6 +59,7 @@ def test_a_view_is_read_from_its_address() -> None:
         ({"period": "eternity"}, "period=eternity"),
         ({"period": "custom"}, "period=custom"),
         ({"bots": "none"}, "bots=none"),
+        ({"attribution": "first"}, "attribution=first"),
         ({"metric": "money"}, "metric=money"),
         ({"grain": "week"}, "grain=week"),
         ({"compare": "maybe"}, "compare=maybe"),
