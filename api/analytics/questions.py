@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from zoneinfo import ZoneInfo
 
 from api.web.problems import INVALID, LIMIT, FieldError, Problem
@@ -49,7 +49,8 @@ def scope_of(asked: Asked, store: str, timezone: str, tier: Tier, now: datetime)
         begin = begin_of_range(tier, zone, now, since, until)
     except BeyondHistory as error:
         raise Problem(LIMIT, str(error)) from error
-    if since is not None and until is not None and until <= since:
+    # As moments: of the hour that comes twice Python compares the clock alone.
+    if since is not None and until is not None and until.astimezone(UTC) <= since.astimezone(UTC):
         raise _invalid("to", "range", "the range is empty: it ends before it begins")
     scope = Scope(store, zone, begin, until, asked.bots, _filters(asked.filters), asked.attribution)
     try:

@@ -259,14 +259,14 @@ class Insights:
         query, parameters = conversion_rows(scope, goals, split, self._clickhouse.database, limit)
         # The engine counts what the query for the largest values reads as well: the same rows.
         bound = self._max_rows if split == "all" else 2 * self._max_rows
-        rows = self._rows(f"{query} SETTINGS max_rows_to_read = {bound}", parameters)
-        return {
-            goal.name: [
-                Conversion(goal.name, str(row[0]), int(row[2 + 2 * at]), int(row[3 + 2 * at]), int(row[1]))
-                for row in rows
-            ]
-            for at, goal in enumerate(goals)
-        }
+        found: dict[str, list[Conversion]] = {goal.name: [] for goal in goals}
+        for value, visitors, *counts in self._rows(f"{query} SETTINGS max_rows_to_read = {bound}", parameters):
+            for at, goal in enumerate(goals):
+                conversions, converted = int(counts[2 * at]), int(counts[2 * at + 1])
+                # An estimate of visitors does not exceed what they did, nor all visitors.
+                least = min(converted, conversions, int(visitors))
+                found[goal.name].append(Conversion(goal.name, str(value), conversions, least, int(visitors)))
+        return found
 
     def outcomes(self, scope: Scope) -> Outcomes:
         """Events received, and their outcomes; filters do not apply.

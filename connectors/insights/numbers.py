@@ -10,6 +10,11 @@ from typing import Any
 from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
 
 
+def error_of(visitors: int) -> float:
+    """One standard error of a number of visitors, in visitors; 0.0 where it is exact."""
+    return 0.0 if visitors <= VISITORS_EXACT_UP_TO else round(visitors * VISITORS_RELATIVE_ERROR, 1)
+
+
 @dataclass(frozen=True)
 class Numbers:
     """The numbers of any set of buckets and values.
@@ -40,7 +45,7 @@ class Numbers:
     @property
     def visitors_error(self) -> float:
         """0 where ``visitors`` is exact, else one standard error of the estimate, in visitors."""
-        return 0.0 if self.visitors <= VISITORS_EXACT_UP_TO else round(self.visitors * VISITORS_RELATIVE_ERROR, 1)
+        return error_of(self.visitors)
 
     def less(self, gone: int) -> Numbers:
         """The same without some visitors who are in the set that was counted and belong to it no more."""
@@ -179,6 +184,11 @@ class Conversion:
     def rate(self) -> float | None:
         """Visitors who reached it of all visitors, 0 to 1; None without visitors."""
         return self.converted / self.visitors if self.visitors > 0 else None
+
+    @property
+    def visitors_error(self) -> float:
+        """One standard error of ``visitors``; 0.0 where they are exact."""
+        return error_of(self.visitors)
 
     @property
     def is_estimate(self) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -17,6 +17,7 @@ from dashboards.ui.downloads import show_csv
 from dashboards.ui.labels import PRODUCT, labels, titles_of
 from dashboards.ui.shell import Frame, pick, show_invalid
 from dashboards.ui.table_csv import goals_to_csv
+from marketplace.tables import VISITORS_EXACT_UP_TO, VISITORS_RELATIVE_ERROR
 
 MAX_VALUES: Final = 1_000
 
@@ -55,6 +56,8 @@ def goals_card(frame: Frame, *, csv: bool = False) -> bool:
     if before is not None:
         columns["change"] = pa.array([_change(*pair) for pair in zip(now, then, strict=True)], pa.float64())
     _draw(columns, {"goal": st.column_config.TextColumn("Goal", width="medium")}, "goals-all")
+    if estimates := _estimates(now):
+        st.caption(estimates)
     if not any(row.conversions for row in now):
         st.caption(
             "Nobody reached one in these days. A named event is sent by `marketplace('add_to_cart')` on your pages; "
@@ -99,6 +102,7 @@ def goal_table(frame: Frame, goal: str, split: str) -> None:
         height=min(560, 38 + 35 * len(rows)),
     )
     most = f"The {MAX_VALUES:,} values with the most visitors. " if len(rows) == MAX_VALUES else ""
+    most += _estimates(rows)
     with st.container(horizontal=True, vertical_alignment="center"):
         show_csv(frame, f"goal-by-{split}", partial(goals_to_csv, rows, split, titles))
         st.caption(f"{most}Tick a row to filter by it.")
@@ -139,6 +143,16 @@ def _numbers(rows: Sequence[Conversion]) -> dict[str, Any]:
         "visitors": [row.visitors for row in rows],
         "conversions": [row.conversions for row in rows],
     }
+
+
+def _estimates(rows: Iterable[Conversion]) -> str:
+    """That numbers of visitors are estimates, with a space behind it; empty where all of them are exact."""
+    if not any(row.is_estimate for row in rows):
+        return ""
+    return (
+        f"Visitors above {VISITORS_EXACT_UP_TO:,}, and their rates, are estimates: one standard error is "
+        f"{VISITORS_RELATIVE_ERROR:.1%} of them. "
+    )
 
 
 def _change(now: Conversion, then: Conversion | None) -> float | None:

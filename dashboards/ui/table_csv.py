@@ -16,7 +16,7 @@ CSV_COLUMNS: Final = (
 )  # fmt: skip
 _OF_EXITS: Final = ("sessions", "bounces", "bounce_rate", "duration_ms", "exit_rate")
 _OF_ACTIONS: Final = ("visitors", "visitors_error", "actions", "refires")
-_OF_GOALS: Final = ("conversions", "converted", "visitors", "rate")
+_OF_GOALS: Final = ("conversions", "converted", "visitors", "visitors_error", "rate")
 BOM: Final = "\ufeff"
 """Without it Excel reads UTF-8 as the code page of the machine."""
 
@@ -98,7 +98,7 @@ def goals_to_csv(
 
 def _of_goal(row: Conversion) -> tuple[float | int | str, ...]:
     rate = "" if row.rate is None else round(row.rate, 6)
-    return row.conversions, row.converted, row.visitors, rate
+    return row.conversions, row.converted, row.visitors, row.visitors_error, rate
 
 
 def _names(dimension: str, titles: Mapping[str, str] | None) -> tuple[Mapping[str, str] | None, tuple[str, ...]]:

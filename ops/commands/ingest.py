@@ -35,7 +35,7 @@ from ops.commands.import_readings import ReadFile, described, read_files, shop_h
 from ops.commands.import_result import outcomes_of, said_of_outcomes, sentence
 from ops.commands.import_store import create, find, new_store
 from ops.commands.log_progress import Progress, open_files, show_progress
-from ops.commands.moments import epoch_ms_in, read_range
+from ops.commands.moments import check_range, epoch_ms_in, read_range
 from ops.commands.one_line import INTERRUPTED
 from ops.commands.options import DataOption, JsonOption
 from ops.commands.texts import printable
@@ -162,6 +162,7 @@ def log(
             ask = progress.ask if "-" not in files and sys.stdin.isatty() else None
             # A name that is refused is said before the host is asked for.
             there = find(stores, store, create_store)
+            check_range(first, end, timezone if there is None else there.timezone, "--until")
             shop = shop_host(readable, there, domain or [], any_host=any_host, ask=ask)
             wanted = new_store(store, timezone, domain or shop.new)
             found, created = (there, False) if there is not None else create(stores, wanted)

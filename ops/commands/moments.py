@@ -31,12 +31,27 @@ def read_range(since: str | None, until: str | None, last: str) -> tuple[datetim
         last: That option's name.
 
     Raises:
-        InvalidQuery: One is no date or time, or the range is empty.
+        InvalidQuery: One is no date or time.
     """
-    first, end = read_moment(since, "--from"), read_moment(until, last)
-    if first and end and not first.replace(tzinfo=None) < end.replace(tzinfo=None):
-        raise InvalidQuery(f"--from {since} {last} {until}: the range is empty; {last} is the first moment after it")
-    return first, end
+    return read_moment(since, "--from"), read_moment(until, last)
+
+
+def check_range(first: datetime | None, end: datetime | None, zone: str, last: str) -> None:
+    """Check that a range is not empty. Moments are compared and no times of day, of which some come twice a year.
+
+    Args:
+        first: Where it begins.
+        end: The first moment after it.
+        zone: In which those without a zone are read.
+        last: The name of the option for the end.
+
+    Raises:
+        InvalidQuery: It is empty.
+    """
+    begins_ms, ends_ms = epoch_ms_in(first, zone), epoch_ms_in(end, zone)
+    if first and end and begins_ms is not None and ends_ms is not None and begins_ms >= ends_ms:
+        asked = f"--from {first.isoformat()} {last} {end.isoformat()}"
+        raise InvalidQuery(f"{asked}: the range is empty; {last} is the first moment after it")
 
 
 def epoch_ms_in(moment: datetime | None, zone: str) -> int | None:

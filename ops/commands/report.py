@@ -26,9 +26,9 @@ from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
-from ops.commands.moments import read_range
+from ops.commands.moments import check_range, read_range
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.report_goals import print_goals
+from ops.commands.report_goals import MOST_VALUES, print_goals
 from ops.commands.report_notes import nothing_of, rounded
 from ops.commands.tables import numbers_table, wide_console
 from ops.commands.texts import cell, printable
@@ -45,8 +45,6 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 _LOG_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 """Shorter than a flow's timeouts: somebody waits at a terminal."""
-_MOST_VALUES = 1_000
-"""Of a dimension, for each goal."""
 NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
 
 
@@ -104,13 +102,14 @@ def report(
     first, end = read_range(since, until, "--to")
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
+    check_range(first, end, found.timezone, "--to")
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     asked = filters_of(filters or ())
     scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
     if not as_json and (note := rounded(scope)):
         typer.echo(note, err=True)
     if goals:
-        conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, _MOST_VALUES)
+        conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, MOST_VALUES + 1)
         print_goals(found, scope, dimension, conversions, as_json=as_json)
         return
     analytics = Analytics(clickhouse)

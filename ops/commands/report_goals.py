@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from typing import Final
 
 import typer
 from rich.text import Text
 
 from connectors.insights import Conversion, Scope
 from marketplace.stores import Store
+from marketplace.tables import VISITORS_EXACT_UP_TO
 from ops.commands.report_notes import nothing_of
 from ops.commands.tables import numbers_table, wide_console
 from ops.commands.texts import cell, printable
+
+MOST_VALUES: Final = 1_000
+"""Values of a dimension in one report, those with the most visitors."""
 
 
 def print_goals(
@@ -24,7 +29,7 @@ def print_goals(
         store: Whose goals they are.
         scope: What was asked.
         dimension: What was split by.
-        found: By the goal's name.
+        found: By the goal's name; up to one value more than are printed, so that more of them are known.
         as_json: Whether a program reads it.
     """
     if as_json:
@@ -33,6 +38,7 @@ def print_goals(
     if not found:
         typer.echo(f"{store.slug} has no goals; 'marketplace stores goals add {store.slug} NAME ...' makes one.")
         return
+    more = any(len(rows) > MOST_VALUES for rows in found.values())
     if not any(found.values()):
         if dimension == "exit_page":
             typer.echo("By exit_page there are no conversions, as an event has none; page and entry_page have them.")
@@ -48,18 +54,21 @@ def print_goals(
     for heading in ("conversions", "visitors who did", "of visitors", "rate"):
         table.add_column(heading, justify="right", no_wrap=True)
     for name, rows in found.items():
-        for row in rows:
+        for row in rows[:MOST_VALUES]:
             about = "~" if row.is_estimate else ""
+            did = "~" if row.converted > VISITORS_EXACT_UP_TO else ""
             value: list[Text] = [] if dimension == "all" else [cell(row.value or "(unknown)")]
             table.add_row(
                 cell(name),
                 *value,
                 f"{row.conversions:,}",
-                f"{row.converted:,}",
+                f"{did}{row.converted:,}",
                 f"{about}{row.visitors:,}",
                 "" if row.rate is None else f"{about}{row.rate:.2%}",
             )
     wide_console().print(table)
+    if more:
+        typer.echo(f"These are the {MOST_VALUES:,} values with the most visitors; there are more.", err=True)
 
 
 def _document(scope: Scope, dimension: str, found: Mapping[str, Sequence[Conversion]]) -> dict[str, object]:
@@ -82,8 +91,9 @@ def _document(scope: Scope, dimension: str, found: Mapping[str, Sequence[Convers
                         "rate": row.rate,
                         "estimated": row.is_estimate,
                     }
-                    for row in rows
+                    for row in rows[:MOST_VALUES]
                 ],
+                "more": len(rows) > MOST_VALUES,
             }
             for name, rows in found.items()
         ],

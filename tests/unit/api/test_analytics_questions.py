@@ -142,3 +142,14 @@ def test_a_table_is_read_as_it_was_written_and_no_text_is_a_formula(rows: list[t
         assert cells[0].removeprefix("'") == text or cells[0] == text
         assert not cells[0].startswith(("=", "+", "-", "@", "\t", "\r"))
         assert (int(cells[1]), float(cells[2])) == (number, fraction)
+
+
+@pytest.mark.parametrize("zone", ["Europe/Berlin", "UTC"])
+def test_in_the_hour_that_comes_twice_moments_are_compared_and_no_times_of_day(zone: str) -> None:
+    """Clocks of Berlin went from 03:00 back to 02:00 at 01:00 UTC."""
+    asked = {"since": "2025-10-26T00:45:00+00:00", "until": "2025-10-26T01:15:00+00:00"}
+    began, ended = scope(Tier.PREMIUM, zone, **asked).bounds()
+    assert (began.isoformat(), ended.isoformat()) == (asked["since"], asked["until"])
+    with pytest.raises(Problem) as caught:
+        scope(Tier.PREMIUM, zone, since=asked["until"], until=asked["since"])
+    assert caught.value.errors[0].path == "query:to"

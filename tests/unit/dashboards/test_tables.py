@@ -83,4 +83,11 @@ def test_the_csv_of_goals_has_each_goal_with_its_value_its_rate_and_the_period_b
     assert (first["conversions"], first["converted"], first["visitors"], first["rate"]) == ("5", "3", "9", "0.333333")
     assert (first["conversions_before"], first["rate_before"]) == ("2", "0.25")
     assert (second["name"], second["rate"], second["visitors_before"]) == ("Unknown", "", "0")
-    assert list(lines_of(goals_to_csv(rows))[0]) == ["goal", "conversions", "converted", "visitors", "rate"]
+    assert list(lines_of(goals_to_csv(rows))[0]) == [
+        "goal",
+        "conversions",
+        "converted",
+        "visitors",
+        "visitors_error",
+        "rate",
+    ]
