@@ -78,7 +78,8 @@ def test_a_named_event_says_what_the_page_says_and_one_with_an_id_counts_once(na
     own.put("/", "", head=stub + early + own.tag())
     with tab(names) as page:
         at(page, own)
-        run(page, "marketplace('add_to_cart', { product: 'p1', value_minor: 1600, gift: true, none: null, list: [1], f() {} })")
+        given = "{ product: 'p1', value_minor: 1600, gift: true, none: null, list: [1], f() {} }"
+        run(page, f"marketplace('add_to_cart', {given})")
         run(page, "marketplace('many', Object.fromEntries(Array.from({ length: 30 }, (_, n) => ['n' + n, n])))")
         run(page, "marketplace('begin_checkout', {}, 'order-1')")
         for _ in range(2):
