@@ -89,6 +89,17 @@ class Goal:
                 )
 
 
+def reachable(goal: Goal) -> Goal:
+    """Check that some event can reach a goal that is made or changed; one that is stored may be older than the rule.
+
+    Raises:
+        InvalidGoal: The collector refuses events of such a name.
+    """
+    if goal.kind == "event" and not goal.pattern.isprintable():
+        raise InvalidGoal(f"goal {goal.name!r}: the name of an event has printable characters alone")
+    return goal
+
+
 FIRST_GOALS: Final = (
     Goal("Put into the cart", "event", "add_to_cart"),
     Goal("Began a checkout", "event", "begin_checkout"),

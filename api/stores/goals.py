@@ -14,7 +14,7 @@ from api.web.conditions import edited_version
 from api.web.problems import INVALID, PRECONDITION_REQUIRED, STALE, FieldError, Problem
 from api.web.routes import Links, Routes
 from marketplace.clicks.events import MAX_PROPERTIES, MAX_PROPERTY_CHARS, MAX_PROPERTY_NAME_CHARS
-from marketplace.goals import MAX_GOAL_NAME_CHARS, Goal, GoalKind, InvalidGoal, checked_goals
+from marketplace.goals import MAX_GOAL_NAME_CHARS, Goal, GoalKind, InvalidGoal, checked_goals, reachable
 from marketplace.identity.roles import Permission
 from marketplace.identity.tenancy import NoSuchThing
 
@@ -100,7 +100,7 @@ async def put_goal(request: Request, response: Response, goal: Name, body: GoalE
     """
     access = access_of(request)
     try:
-        wanted = Goal(goal, body.kind, body.pattern, tuple(body.properties.items()))
+        wanted = reachable(Goal(goal, body.kind, body.pattern, tuple(body.properties.items())))
         others = tuple(each for each in access.record.store.goals if each.name != goal)
         checked_goals((*others, wanted))
     except InvalidGoal as error:

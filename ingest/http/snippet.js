@@ -97,13 +97,14 @@
     if (id) {
       more.event_id = cut(id, 64);
       try {
-        if (localStorage['_mkt' + id]) return;
-        localStorage['_mkt' + id] = 1;
+        // An order's number is the id of more than one event about it.
+        if (localStorage[id = '_mkt' + [name, id]]) return;
+        localStorage[id] = 1;
       } catch {}
     }
     Object.entries(given || {}).slice(0, 20).forEach(([label, value]) => {
       if (label === 'product') more.product = cut(value, 128);
-      else if (value != null && typeof value !== 'object') properties[cut(label, 64)] = cut(value, 200);
+      else if (/^[bns]/.test(typeof value)) properties[cut(label, 64)] = cut(value, 200);
     });
     add('event', more);
   }

@@ -71,6 +71,7 @@ class ImportCounts:
         headings: Lines of the format that are no requests.
         unparseable: Lines that are not of the format.
         blank: Lines with nothing but blanks; they are left out.
+        unended: Last lines without a line ending; they are left for an import of the longer file.
         summed_up: Unparseable lines without a separate dead letter; the last letter counts them.
     """
 
@@ -83,6 +84,7 @@ class ImportCounts:
     headings: int = 0
     unparseable: int = 0
     blank: int = 0
+    unended: int = 0
     summed_up: int = 0
 
     def add(self, other: ImportCounts) -> None:
@@ -96,6 +98,7 @@ class ImportCounts:
         self.headings += other.headings
         self.unparseable += other.unparseable
         self.blank += other.blank
+        self.unended += other.unended
         self.summed_up += other.summed_up
 
 
@@ -132,6 +135,7 @@ class LogImport:
         reasons: Unparseable lines by reason; at most 100 reasons and one for all others.
         examples: For each of these reasons the first line's file, number and beginning, without addresses.
         kinds: Requests that were left out, by kind.
+        unended_files: The files whose last line has no end yet.
 
     Raises:
         Unavailable: Kafka was unavailable for too long.
@@ -149,6 +153,7 @@ class LogImport:
         self.reasons: Counter[str] = Counter()
         self.examples: dict[str, str] = {}
         self.kinds: Counter[str] = Counter()
+        self.unended_files: list[str] = []
         self._summed_up: Counter[str] = Counter()
         self._letters_left = most_letters
         self._to = destination
@@ -203,6 +208,11 @@ class LogImport:
         self._reading.lines += 1
         if not line.content.strip() and line.full_bytes == len(line.content):
             self._reading.blank += 1
+            return
+        if not line.is_ended:
+            # Half a line can look like a whole one: of another page, or with another id when it is whole.
+            self._reading.unended += 1
+            self.unended_files.append(file_name)
             return
         try:
             request = parse(line.content)

@@ -7,9 +7,9 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import BinaryIO, Final, cast
+from typing import TYPE_CHECKING, BinaryIO, Final, cast
 
 from backports import zstd
 
@@ -18,6 +18,9 @@ from ingest.imports.xz_stream import XzStream
 from marketplace.access_logs.recognition import SAMPLE_BYTES, SAMPLE_LINES
 from marketplace.access_logs.requests import MAX_LINE_BYTES
 
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
+
 _GZIP_MAGIC: Final = b"\x1f\x8b"
 _ZSTD_MAGIC: Final = b"\x28\xb5\x2f\xfd"
 _BZIP2_MAGIC: Final = b"BZh"
@@ -25,6 +28,8 @@ _XZ_MAGIC: Final = b"\xfd7zXZ\x00"
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
 _KEPT_BYTES: Final = MAX_LINE_BYTES + 1
 _BUFFER_BYTES: Final = 256 * 1024
+_PIECE_BYTES: Final = 4 * 1024
+"""Where data are damaged, as much as this is lost of what decompresses before the damage is noticed."""
 
 
 class BrokenLogFile(Refused):
@@ -39,19 +44,22 @@ class LogLine:
         number: Counted from 1.
         content: Its bytes without the line ending; of an overlong line only the beginning.
         full_bytes: Its length in the file, without the line ending.
+        is_ended: It has a line ending, or nothing will be written behind it: without one it may be half a line.
     """
 
     number: int
     content: bytes
     full_bytes: int
+    is_ended: bool = True
 
 
-def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
+def read_lines(name: str, raw: BinaryIO, *, is_complete: bool = False) -> Iterator[LogLine]:
     """The lines of a file; its compression is detected from its first bytes.
 
     Args:
         name: For error messages.
         raw: The file as it is on disk, or a pipe; it is closed after its last line.
+        is_complete: Nothing will be written behind it, so its last line needs no line ending.
 
     Raises:
         BrokenLogFile: The compressed data is damaged or truncated, or the file cannot be read.
@@ -61,11 +69,11 @@ def read_lines(name: str, raw: BinaryIO) -> Iterator[LogLine]:
         with io.BufferedReader(cast(io.RawIOBase, raw), _BUFFER_BYTES) as buffered:
             lines = _decompressed(buffered)
             while first := lines.readline(_KEPT_BYTES):
+                line = _whole_line(number + 1, first, lines, is_complete)
                 number += 1
-                line = _whole_line(number, first, lines)
                 if number == 1 and line.content.startswith(_BYTE_ORDER_MARK):
                     content = line.content.removeprefix(_BYTE_ORDER_MARK)
-                    line = LogLine(1, content, line.full_bytes - len(_BYTE_ORDER_MARK))
+                    line = LogLine(1, content, line.full_bytes - len(_BYTE_ORDER_MARK), line.is_ended)
                 yield line
     except (EOFError, gzip.BadGzipFile, zlib.error, zstd.ZstdError, lzma.LZMAError) as error:
         raise BrokenLogFile(f"{name}: the compressed data breaks off after line {number:,}: {error}") from error
@@ -99,12 +107,12 @@ def first_lines(lines: Iterator[LogLine]) -> tuple[Sequence[LogLine], Iterator[L
     return sample, whole()
 
 
-def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
+def _whole_line(number: int, first: bytes, lines: BinaryIO, is_complete: bool) -> LogLine:
     full_bytes, tail = len(first), first[-2:]
     while not tail.endswith(b"\n"):
         further = lines.readline(_BUFFER_BYTES)
         if not further:
-            return LogLine(number, first, full_bytes)
+            return LogLine(number, first, full_bytes, is_complete)
         full_bytes += len(further)
         # A carriage return may have been the last byte of the part before.
         tail = (tail + further[-2:])[-2:]
@@ -112,17 +120,41 @@ def _whole_line(number: int, first: bytes, lines: BinaryIO) -> LogLine:
     return LogLine(number, first[:content_bytes], content_bytes)
 
 
+class _Pieces(io.RawIOBase):
+    """A decompressed stream read in small pieces.
+
+    A read that fails gives nothing, so it must not be one that has whole lines already.
+
+    Args:
+        read: Reads at most so many bytes, in one step of decompression.
+    """
+
+    def __init__(self, read: Callable[[int], bytes]) -> None:
+        self._read = read
+
+    def readable(self) -> bool:
+        """It is there to be read."""
+        return True
+
+    def readinto(self, buffer: WriteableBuffer, /) -> int:
+        """Fill a buffer as far as one piece does; 0 at the end."""
+        view = memoryview(buffer)
+        data = self._read(min(len(view), _PIECE_BYTES))
+        view[: len(data)] = data
+        return len(data)
+
+
 def _decompressed(buffered: io.BufferedReader[io.RawIOBase]) -> BinaryIO:
     magic = buffered.peek(len(_XZ_MAGIC))
-    stream: object
+    read: Callable[[int], bytes]
     if magic.startswith(_GZIP_MAGIC):
-        stream = gzip.GzipFile(fileobj=buffered)
+        read = gzip.GzipFile(fileobj=buffered).read1
     elif magic.startswith(_ZSTD_MAGIC):
-        stream = zstd.ZstdFile(buffered)
+        read = zstd.ZstdFile(buffered).read1
     elif magic.startswith(_BZIP2_MAGIC):
-        stream = bz2.BZ2File(buffered)
+        read = bz2.BZ2File(buffered).read1
     elif magic.startswith(_XZ_MAGIC):
-        stream = XzStream(buffered)
+        read = cast("Callable[[int], bytes]", XzStream(buffered).read)
     else:
         return buffered
-    return cast(BinaryIO, io.BufferedReader(cast(io.RawIOBase, stream), _BUFFER_BYTES))
+    return cast(BinaryIO, io.BufferedReader(_Pieces(read), _BUFFER_BYTES))

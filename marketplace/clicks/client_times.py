@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Annotated, Final
 
-ClientTime = int | str
-"""Epoch milliseconds, or ISO 8601 with an offset."""
+from msgspec import Meta
+
+ClientTime = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | str
+"""Epoch milliseconds, or ISO 8601 with an offset. The bounds end the decoding of a body at its first endless number."""
 
 MAX_TIME_MS: Final = 253_402_300_799_999
 """9999-12-31T23:59:59.999Z, the last instant a date type can hold."""

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
 import msgspec
-from msgspec import UNSET, Meta, UnsetType
+from msgspec import UNSET, Meta, Raw, UnsetType
 
 from marketplace.clicks.client_times import MAX_TIME_MS, ClientTime, parse_time_ms
 from marketplace.clicks.events import (
@@ -31,10 +31,13 @@ from marketplace.clicks.split import (
     MAX_BODY_VALUES,
     MAX_EVENT_VALUES,
     MAX_EVENTS,
+    MAX_FLOAT_CHARS,
     NumberTooLong,
     RefusedBody,
     count_values,
+    holds_costly_number,
     holds_long_number,
+    is_long_number,
     read_float,
     replace_lone_surrogates,
     split_body,
@@ -45,7 +48,8 @@ MAX_VISITOR_ID_CHARS: Final = 64
 
 PropertyName = Annotated[str, Meta(min_length=1, max_length=MAX_PROPERTY_NAME_CHARS)]
 PropertyText = Annotated[str, Meta(max_length=MAX_PROPERTY_CHARS)]
-Properties = Annotated[dict[PropertyName, bool | int | float | PropertyText], Meta(max_length=MAX_PROPERTIES)]
+PropertyNumber = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)] | Annotated[float, Meta(ge=-(2.0**63), le=2.0**63)]
+Properties = Annotated[dict[PropertyName, bool | PropertyNumber | PropertyText], Meta(max_length=MAX_PROPERTIES)]
 """What a store adds to a named event; numbers, true and false become texts."""
 
 
@@ -146,6 +150,8 @@ class EventKind:
         self.decode_list: Callable[[bytes], list[ClientEvent]] = msgspec.json.Decoder(several).decode
         self.decode_body: Callable[[bytes], Any] = msgspec.json.Decoder(body).decode
         self.decode_known: Callable[[bytes], Any] = msgspec.json.Decoder(known).decode
+        pieces = msgspec.defstruct("Pieces", [(name, Raw, Raw(b"")) for name in shape.__struct_fields__])
+        self.decode_pieces: Callable[[bytes], Any] = msgspec.json.Decoder(pieces).decode
 
 
 Check = Callable[[ValidEvent, str], Fault | None]
@@ -185,13 +191,12 @@ def read_event_by_event(body: bytes, kind: EventKind = LIVE, check: Check | None
     for index, raw in enumerate(pieces.events):
         path = pieces.path_of(index)
         try:
-            event, unknown = _decode_event(raw, kind)
-            if unknown:
+            event = _decode_event(raw, kind)
+            others: dict[str, Any] = {}
+            if event is None:
                 values_left -= count_values(raw)
                 if values_left < 0:
                     raise RefusedBody(Fault("too_complex", "", _TOO_COMPLEX_BODY))
-            others: dict[str, Any] = {}
-            if unknown:
                 event, others = _build(raw, kind)
             results.append(_judged(_checked(event, sent_at_ms, others), path, raw, check))
         except msgspec.ValidationError as error:
@@ -233,11 +238,16 @@ def canonical_payload(event: ClientEvent, unknown: Mapping[str, Any]) -> bytes:
 _SMALL_BYTES: Final = 64 * 1024
 """A body of at most this size has so few events that it may be decoded before they are counted."""
 
+_MOST_COLONS: Final = 40 * MAX_EVENTS
+"""A body with more has the same fields again and again, or long texts."""
+
 _TOO_COMPLEX_BODY: Final = f"more than {MAX_BODY_VALUES:,} values in events with fields that are not known"
 _TOO_COMPLEX: Final = f"more than {MAX_EVENT_VALUES:,} values in fields that are not known"
 _LONG_NUMBER: Final = "a field that is not known holds a number that is written too long, or is too large"
+_TOO_LONG: Final = f"a number of more than {MAX_FLOAT_CHARS} characters, or too large a number"
 
 _decode_any = msgspec.json.Decoder(float_hook=read_float).decode
+_decode_values = msgspec.json.Decoder(dict[str, Raw]).decode
 _decode_time = msgspec.json.Decoder(ClientTime).decode
 encode = msgspec.json.Encoder().encode
 """Encodes an object as JSON again."""
@@ -263,7 +273,9 @@ def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | No
 
     Returns None for any other body, which is then read again from the start.
     """
-    if len(body) > _SMALL_BYTES and body.count(b"{") > MAX_EVENTS + 1:
+    if len(body) > _SMALL_BYTES and (body.count(b"{") > MAX_EVENTS + 1 or body.count(b":") > _MOST_COLONS):
+        return None
+    if holds_costly_number(body):
         return None
     sent_at: ClientTime | UnsetType = UNSET
     events: Sequence[ClientEvent]
@@ -286,25 +298,44 @@ def _read_usual(body: bytes, kind: EventKind, check: Check | None) -> Batch | No
     return Batch(results, single)
 
 
-def _decode_event(raw: bytes, kind: EventKind) -> tuple[ClientEvent, bool]:
-    """The event in some JSON, and whether it has unknown fields; these are skipped and not built.
+def _decode_event(raw: bytes, kind: EventKind) -> ClientEvent | None:
+    """The event in some JSON; None if it has to be built, for unknown fields or numbers that take long to parse.
 
     Raises:
         msgspec.ValidationError: Its known fields are not valid.
-        _Refused: Its unknown fields are too large to be built.
+        _Refused: It is too large to be built.
     """
-    try:
-        return kind.decode(raw), False
-    except msgspec.ValidationError:
-        event: ClientEvent = kind.decode_known(raw)
+    if raw.count(b":") <= MAX_EVENT_VALUES and not holds_costly_number(raw):
+        try:
+            return kind.decode(raw)
+        except msgspec.ValidationError:
+            # Unknown fields are skipped here, and not built.
+            kind.decode_known(raw)
     if count_values(raw) > MAX_EVENT_VALUES:
-        texts = (event.url, event.referrer, event.target, event.product)
-        known = sum(count_values(text.encode()) for text in texts)
+        pieces = kind.decode_pieces(raw)
+        texts = (pieces.url, pieces.referrer, pieces.target, pieces.product)
+        known = sum(count_values(bytes(text)) for text in texts)
         if count_values(raw) - known > MAX_EVENT_VALUES:
             raise _Refused("too_complex", "", _TOO_COMPLEX)
     if holds_long_number(raw):
+        _refuse_long_number(raw, kind)
         raise _Refused("too_complex", "", _LONG_NUMBER)
-    return event, True
+    return None
+
+
+def _refuse_long_number(raw: bytes, kind: EventKind) -> None:
+    """Find out which known field has a number that is too long to be parsed.
+
+    Raises:
+        _Refused: One has.
+    """
+    pieces = {name: bytes(value) for name, value in msgspec.structs.asdict(kind.decode_pieces(raw)).items()}
+    for field, value in pieces.items():
+        if is_long_number(value):
+            raise _Refused("timestamp" if field.endswith("_at") else "field_value", field, _TOO_LONG)
+    properties = pieces["properties"]
+    if properties[:1] == b"{" and any(is_long_number(bytes(value)) for value in _decode_values(properties).values()):
+        raise _Refused("field_value", "properties[...]", _TOO_LONG)
 
 
 def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
@@ -313,6 +344,7 @@ def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
         document: dict[str, Any] = _decode_any(raw)
     except (NumberTooLong, msgspec.ValidationError) as error:
         if isinstance(error.__cause__ or error, NumberTooLong):
+            _refuse_long_number(raw, kind)
             raise _Refused("too_complex", "", _LONG_NUMBER) from None
         raise
     names = kind.shape.__struct_fields__

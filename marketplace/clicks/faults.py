@@ -28,7 +28,7 @@ _MISSING: Final = re.compile(r"Object missing required field `(?P<field>[^`]*)`"
 _LENGTH: Final = re.compile(r"Expected `str` of length (?P<bound><=|>=) (?P<length>\d+)")
 _COUNT: Final = re.compile(r"Expected `object` of length <= (?P<count>\d+)")
 _KIND: Final = re.compile(r"Expected `(?P<expected>[^`]*)`, got `(?P<got>[^`]*)`")
-_RANGE: Final = re.compile(r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>[\d.]+)")
+_RANGE: Final = re.compile(r"Expected `(?:float|int)` (?P<bound>[<>]=?) (?P<limit>-?[\d.]+)")
 _WORDS: Final = {
     "str": "text",
     "int": "a whole number",
@@ -87,6 +87,8 @@ def explain(message: str, path: str) -> Fault:
     if count:
         return Fault("field_length", here, f"more than {count['count']} of them")
     bounds = _RANGE.match(message)
+    if bounds and field in _TIMES:
+        return Fault("timestamp", here, "is after the year 9999" if bounds["bound"] == "<=" else "is before 1970")
     if bounds:
         return Fault("field_value", here, f"must be {bounds['bound']} {float(bounds['limit']):g}")
     return Fault(

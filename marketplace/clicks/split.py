@@ -40,6 +40,11 @@ _LONE_SURROGATE: Final = re.compile(_NOT_ALONE + rb"\\u[dD][89a-fA-F][0-9a-fA-F]
 MAX_FLOAT_CHARS: Final = 40
 """Characters of a number with a point or an exponent. Encoders need at most 24; longer ones parse slowly."""
 
+# After a colon, as each number of a known field is. A run is tried once and no longer than it may be.
+_COSTLY_NUMBER: Final = re.compile(rb":\s*+[-\d](?:[-+.eE\d]{%d}|[.\d]*+[eE][-+]?\d{3})" % MAX_FLOAT_CHARS)
+
+_SIGNS: Final = tuple(b"%c" % sign for sign in b"-0123456789")
+
 MAX_LONE_SURROGATES: Final = 5_000
 """Of a body; a script leaves one for each text that it cuts. With more it is refused."""
 
@@ -173,6 +178,19 @@ def replace_lone_surrogates(raw: bytes) -> bytes:
 def holds_long_number(raw: bytes) -> bool:
     """Whether a number has so many digits that parsing it would take long."""
     return len(raw) > MAX_DIGITS and _LONG_NUMBER.search(raw) is not None
+
+
+def holds_costly_number(raw: bytes) -> bool:
+    """Whether a number takes long to parse where its type is known: of many characters, or with a large exponent.
+
+    It may be a text that looks like one.
+    """
+    return _COSTLY_NUMBER.search(raw) is not None
+
+
+def is_long_number(raw: bytes) -> bool:
+    """Whether a value is a number of more characters than any client needs, or too large for a float."""
+    return raw.startswith(_SIGNS) and (len(raw) > MAX_FLOAT_CHARS or math.isinf(float(raw)))
 
 
 def _elements(array: bytes, path: str) -> list[bytes]:

@@ -86,7 +86,7 @@ def _has_view(file: ReadFile, selection: Selection, from_ms: int) -> bool | None
     if file.source.size_bytes is None:
         return None
     with file.source.looked_through() as lines, suppress(BrokenLogFile):
-        return any(map(is_later, _requests(file, (line.content for line in lines))))
+        return any(map(is_later, _requests(file, (line.content for line in lines if line.is_ended))))
     return False
 
 

@@ -30,6 +30,7 @@ _MAX_EXAMPLE_CHARS = 160
 _MAX_MASKED_BYTES = 4_096
 _NO_PROXY = "none"
 _FOUND_HOSTS = 5
+_UTF16_BYTES = 64
 
 
 class RefusedImport(Refused):
@@ -69,7 +70,8 @@ def read_files(files: Sequence[LogFile], format: str | None, log_timezone: str) 
     found = []
     for file in files:
         sample, lines = first_lines(file.lines())
-        contents = [line.content for line in sample]
+        # Half a line says nothing of the format, unless there is nothing else.
+        contents = [line.content for line in sample if line.is_ended] or [line.content for line in sample]
         reading = recognise(contents, zone) if factories is None else recognise(contents, zone, factories)
         if not reading.is_access_log():
             raise RefusedImport(_no_log(file.name, reading, format))
@@ -108,6 +110,8 @@ def trusted_proxies(texts: Sequence[str], files: Sequence[ReadFile]) -> tuple[Ne
     """
     if list(texts) == [_NO_PROXY]:
         return ()
+    if _NO_PROXY in texts:
+        raise RefusedImport(f"--trusted-proxy {_NO_PROXY}: it stands alone, without a network; nothing was sent")
     try:
         networks = parse_networks(",".join(texts))
     except ValueError as error:
@@ -252,11 +256,20 @@ def _factory(format: str, zone: tzinfo) -> Factory:
 
 def _no_log(name: str, reading: Reading, format: str | None) -> str:
     wanted = "a format that is known" if format is None else f"the format {format}"
+    if reading.misfit is not None and _is_utf16(reading.misfit):
+        return f"{name}: nothing was sent, as it is encoded in UTF-16: iconv -f UTF-16 -t UTF-8 makes a log of it"
     if reading.sampled == 1:
         return f"{name}: nothing was sent, as its only line is not of {wanted}: {_example(reading.misfit or b'')}"
     fitting = f"only {len(reading.requests):,}" if reading.requests else "none"
     example = "" if reading.misfit is None else f"; the first that is not begins: {_example(reading.misfit)}"
     return f"{name}: nothing was sent, as {fitting} of its first {reading.sampled:,} lines is of {wanted}{example}"
+
+
+def _is_utf16(line: bytes) -> bool:
+    """Whether a line has two bytes a character: a mark of their order, or every second byte is zero."""
+    beginning = line[:_UTF16_BYTES]
+    zeros = [not half.strip(b"\0") for half in (beginning[::2], beginning[1::2])]
+    return line.startswith((b"\xff\xfe", b"\xfe\xff")) or (len(line) > 1 and zeros.count(True) == 1)
 
 
 def _example(line: bytes) -> str:

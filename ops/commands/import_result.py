@@ -42,6 +42,7 @@ def sentence(counts: ImportCounts, kinds: Mapping[str, int]) -> str:
         (counts.out_of_range, f"{counts.out_of_range:,} outside of --from and --until"),
         (counts.unparseable, f"{counts.unparseable:,} unparseable"),
         (counts.blank, f"{counts.blank:,} blank"),
+        (counts.unended, f"{counts.unended:,} without an end yet"),
         (counts.headings, f"{counts.headings:,} {'heading' if counts.headings == 1 else 'headings'}"),
     ]
     more = "".join(f", {text}" for number, text in others if number)

@@ -95,6 +95,10 @@ BesideOption = Annotated[
         help="Import page views also of a time when the store's pages sent theirs: whatever is in both counts twice.",
     ),
 ]
+CompleteOption = Annotated[
+    bool,
+    typer.Option("--complete", help="Nothing will follow a last line without a line feed: import it too."),
+]
 LogZoneOption = Annotated[str, typer.Option("--log-timezone", help="The zone of times in the log that name none.")]
 AnyHostOption = Annotated[
     bool, typer.Option("--any-host", help="Requests to whatever host the log names are the shop's.")
@@ -137,6 +141,7 @@ def log(
     since: FromOption = None,
     until: UntilOption = None,
     beside_snippet: BesideOption = False,
+    complete: CompleteOption = False,
     log_timezone: LogZoneOption = "UTC",
     create_store: CreateOption = None,
     timezone: TimezoneOption = "UTC",
@@ -148,7 +153,7 @@ def log(
     """Import page views from access logs, whose format is found out; running it again counts nothing twice."""
     started = time.monotonic()
     first, end = read_range(since, until, "--until")
-    with open_files(files) as opened, show_progress(opened) as progress:
+    with open_files(files, are_complete=complete) as opened, show_progress(opened) as progress:
         readable = read_files(opened, format, log_timezone)
         proxies = trusted_proxies(trusted_proxy or [], readable)
         resources = Resources.union((_IMPORT, _DRAIN)) if drain else _IMPORT
@@ -294,6 +299,10 @@ def _report(
     typer.echo(f"{sentence(counts, kinds)} {seconds:.1f} s.")
     if outcomes and (said := said_of_outcomes(store, outcomes)):
         typer.echo(said)
+    for name in importing.unended_files:
+        typer.echo(
+            f"  the last line of {name} has no end yet: left for the next import, or --complete if nothing will follow"
+        )
     if counts.health_checks:
         typer.echo(f"  {counts.health_checks:,} of those sent are health checks, and count as bots'")
     if waiting:

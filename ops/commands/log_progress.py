@@ -27,15 +27,17 @@ class LogFile:
         name: As given on the command line.
         raw: The open file, not decompressed.
         size_bytes: Its size on disk, or None for a pipe.
+        is_complete: Nothing will be written behind it, so its last line needs no line ending.
     """
 
     name: str
     raw: BinaryIO
     size_bytes: int | None
+    is_complete: bool = False
 
     def lines(self) -> Iterator[LogLine]:
         """Its decompressed lines."""
-        return read_lines(self.name, self.raw)
+        return read_lines(self.name, self.raw, is_complete=self.is_complete)
 
     def is_read(self) -> bool:
         """Whether its last line has been read."""
@@ -49,7 +51,7 @@ class LogFile:
         try:
             # The copy has the same position, and is closed by its reader.
             with open(os.dup(self.raw.fileno()), "rb", buffering=0) as copy:
-                yield read_lines(self.name, copy)
+                yield read_lines(self.name, copy, is_complete=self.is_complete)
         finally:
             self.raw.seek(at)
 
@@ -95,8 +97,12 @@ class Progress:
 
 
 @contextmanager
-def open_files(names: Sequence[str]) -> Iterator[list[LogFile]]:
+def open_files(names: Sequence[str], *, are_complete: bool = False) -> Iterator[list[LogFile]]:
     """Open all files before anything is imported; a file named twice is read once.
+
+    Args:
+        names: As given on the command line.
+        are_complete: Nothing will be written behind them.
 
     Raises:
         BrokenLogFile: One of them cannot be opened; the message names it.
@@ -105,7 +111,7 @@ def open_files(names: Sequence[str]) -> Iterator[list[LogFile]]:
         opened: dict[str, LogFile] = {}
         for name in names:
             if name == "-":
-                opened.setdefault("-", LogFile("-", sys.stdin.buffer, None))
+                opened.setdefault("-", LogFile("-", sys.stdin.buffer, None, are_complete))
                 continue
             try:
                 raw = stack.enter_context(open(name, "rb", buffering=0))
@@ -113,7 +119,7 @@ def open_files(names: Sequence[str]) -> Iterator[list[LogFile]]:
                 raise BrokenLogFile(f"{name}: {error.strerror}") from error
             status = os.fstat(raw.fileno())
             size_bytes = status.st_size if raw.seekable() else None
-            opened.setdefault(f"{status.st_dev}:{status.st_ino}", LogFile(name, raw, size_bytes))
+            opened.setdefault(f"{status.st_dev}:{status.st_ino}", LogFile(name, raw, size_bytes, are_complete))
         yield list(opened.values())
 
 

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from marketplace.goals import GOAL_KINDS, Goal, InvalidGoal
+from marketplace.goals import GOAL_KINDS, Goal, InvalidGoal, reachable
 from marketplace.identity.tenancy import NoSuchStore, NoSuchThing
 from marketplace.stores import InvalidStore
 from ops.commands.options import DataOption, JsonOption
@@ -57,7 +57,7 @@ def add(
     if len(patterns) != 1:
         raise InvalidGoal(f"goal {name!r}: give one of {', '.join(f'--{kind}' for kind in GOAL_KINDS)}")
     ((kind, pattern),) = patterns.items()
-    goal = Goal(name, kind, pattern or "", tuple(map(_property, properties or ())))
+    goal = reachable(Goal(name, kind, pattern or "", tuple(map(_property, properties or ()))))
 
     async def work(parts: StoreParts) -> None:
         await parts.stores.goals.put(slug, goal, replaces=False)

@@ -78,18 +78,21 @@ def test_a_named_event_says_what_the_page_says_and_one_with_an_id_counts_once(na
     own.put("/", "", head=stub + early + own.tag())
     with tab(names) as page:
         at(page, own)
-        run(page, "marketplace('add_to_cart', { product: 'p1', value_minor: 1600, gift: true, none: null, list: [1] })")
+        given = "{ product: 'p1', value_minor: 1600, gift: true, none: null, list: [1], f() {} }"
+        run(page, f"marketplace('add_to_cart', {given})")
         run(page, "marketplace('many', Object.fromEntries(Array.from({ length: 30 }, (_, n) => ['n' + n, n])))")
+        run(page, "marketplace('begin_checkout', {}, 'order-1')")
         for _ in range(2):
             run(page, "marketplace('purchase', { currency: 'EUR' }, 'order-1')")
         page.reload()
         run(page, "marketplace('purchase', { currency: 'EUR' }, 'order-1')")
         page.goto(LEFT)
-        events = own.events(7)
+        events = own.events(8)
     named = {event.name: event for event in events if event.type == "event"}
-    assert (named["early"].properties, len(events)) == ({"n": "1"}, 7)
+    assert (named["early"].properties, len(events)) == ({"n": "1"}, 8)
     assert named["add_to_cart"].properties == {"value_minor": "1600", "gift": "true"}
     assert (named["add_to_cart"].product, len(named["many"].properties or ())) == ("p1", 20)
+    assert named["begin_checkout"].event_id == "order-1"
     assert (named["purchase"].event_id, named["purchase"].properties) == ("order-1", {"currency": "EUR"})
 
 

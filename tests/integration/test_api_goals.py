@@ -91,6 +91,7 @@ def test_of_parallel_changes_of_one_version_one_succeeds_and_a_goal_that_is_not_
         ("Paid", {"kind": "page", "pattern": "checkout"}, "begins with / or *"),
         ("Paid", {"kind": "page", "pattern": "/", "properties": {"a": "b"}}, "only named events"),
         ("Paid", {"kind": "event", "pattern": "x" * 65}, "a pattern has 1 to 64"),
+        ("Paid", {"kind": "event", "pattern": "sign\u200dup"}, "printable characters alone"),
         (" Paid", {"kind": "page", "pattern": "/"}, "a name has 1 to"),
         ("...", {"kind": "page", "pattern": "/"}, "not dots alone"),
         ("x" * 61, {"kind": "page", "pattern": "/"}, "at most 60"),

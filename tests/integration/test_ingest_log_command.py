@@ -164,13 +164,16 @@ def test_an_import_that_waits_for_the_flow_makes_the_ledger_alone_and_ends_when_
 def test_a_file_imported_twice_and_grown_since_counts_each_request_once(command: Command, tmp_path: Path) -> None:
     whole = b"".join(line(number) for number in range(300)) + line(5) * 2
     part = tmp_path / "part.log"
-    part.write_bytes(whole[: len(b"".join(line(number) for number in range(180)))])
+    # The line feed of the last one is not there yet.
+    part.write_bytes(whole[: len(b"".join(line(number) for number in range(181))) - 1])
     grown = tmp_path / "grown.log"
     grown.write_bytes(whole)
 
     summaries = [command.summary(str(file)) for file in (part, part, grown)]
 
     assert [summary["sent"] for summary in summaries] == [180, 180, 302]
+    assert [summary["unended"] for summary in summaries] == [1, 1, 0]
+    assert f"the last line of {part} has no end yet" in command.run(str(part)).stdout
     clicks = command.clicks()
     assert len({click.key for click in clicks}) == 302
     assert len({click.visitor for click in clicks}) == 7

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from connectors.kafka.records import Record
 from ingest.collect.dead_letters import MAX_RAW_BYTES, MAX_REQUEST_BYTES, dead_letters
 from ingest.config import CollectorConfig
-from marketplace.clicks.collect import RefusedEvent, ValidEvent, read_body
+from marketplace.clicks.collect import RefusedEvent, ValidEvent, property_texts, read_body
 from marketplace.clicks.events import encode_click
 from marketplace.clicks.faults import Fault
 from marketplace.clicks.history import read_history
@@ -73,6 +73,21 @@ FORMS: list[tuple[str, Callable[[bytes, int], bytes]]] = [
         lambda unit, size: b'{"event_id":"a",%s}' % b",".join([b'"x":' + unit] * (size // 9)),
     ),
 ]
+COSTLY = {
+    "endless whole numbers": b"7" * 4_299,
+    "the smallest numbers": b"5e-324",
+    "the largest numbers": b"1e308",
+    "numbers with many zeros": b"0.%s1" % (b"0" * 320),
+}
+
+
+def named(number: bytes) -> bytes:
+    """The largest body of events with twenty such properties each."""
+    properties = b",".join(b'"%d":%s' % (place, number) for place in range(20))
+    event = b'{"event_id":"a","type":"event","name":"a","properties":{%s}}' % properties
+    return listed(event, min(LARGEST, 1_000 * (len(event) + 1)))
+
+
 HOSTILE = [
     *((name, form(b"[]", LARGEST - 60)) for name, form in FORMS),
     ("a text without end", b'{"event_id":"a","x":"%s"}' % (b"a" * (LARGEST - 30))),
@@ -83,6 +98,10 @@ HOSTILE = [
     ("depth", b"[" * (LARGEST // 2) + b"]" * (LARGEST // 2)),
     ("depth in each event", b"[%s]" % b",".join([b'{"event_id":"a","x":%s}' % (b"[" * 900 + b"]" * 900)] * 1_000)),
     ("blanks", b" " * (LARGEST - 20) + b'{"event_id":"a"}'),
+    *((f"properties of {name}", named(number)) for name, number in COSTLY.items()),
+    ("one property again and again", b'{"event_id":"a","properties":{%s}}' % b",".join([b'"a":5e-324'] * 190_000)),
+    ("endless times", listed(b'{"event_id":"a","occurred_at":%s}' % (b"7" * 4_299), LARGEST)),
+    ("colons", listed(b'{"event_id":"a","url":"%s"}' % (b":" * 2_000), LARGEST - 2_000)),
     ("no end", b"[" + b"[]," * (LARGEST // 3 - 1)),
 ]
 
@@ -211,3 +230,29 @@ def test_a_number_that_is_written_too_long_is_refused_before_it_is_read_and_any_
     assert isinstance(result, ValidEvent) == taken
     if isinstance(result, RefusedEvent):
         assert result.fault.code == "too_complex"
+
+
+@given(NUMBERS | st.integers().map(str) | st.integers(10**38, 10**45).map(str))
+@example("9223372036854775808")
+@example("5e-324")
+@example("1e400")
+@example("9" * 4_300)
+@example("0." + "0" * 320 + "1")
+def test_a_number_of_a_property_is_taken_up_to_its_bounds_and_any_other_is_refused_with_its_path(text: str) -> None:
+    event = f'{{"event_id":"e","type":"event","name":"a","properties":{{"amount":{text}}}}}'
+    is_whole = text.lstrip("-").isdecimal()
+    taken = len(text) <= MAX_FLOAT_CHARS and (
+        -(2**63) <= int(text) < 2**63 if is_whole else -(2.0**63) <= float(text) <= 2.0**63
+    )
+
+    # An unknown field, and one that is refused, are read in other ways and must make no difference.
+    for body in (event, f'[{event}, {{"event_id": ""}}]', event.replace("{", '{"x":1,', 1)):
+        result = read_body(body.encode()).results[0]
+
+        assert isinstance(result, ValidEvent) == taken
+        if isinstance(result, RefusedEvent):
+            assert "properties[...]" in result.fault.path
+        else:
+            assert all(
+                len(value) <= MAX_FLOAT_CHARS for value in (property_texts(result.event.properties) or {}).values()
+            )

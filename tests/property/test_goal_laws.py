@@ -5,9 +5,10 @@ from __future__ import annotations
 import re
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from marketplace.clicks.collect import ValidEvent, read_event
 from marketplace.goals import (
     FIRST_GOALS,
     GOAL_KINDS,
@@ -17,6 +18,7 @@ from marketplace.goals import (
     checked_goals,
     expression_of,
     is_reached,
+    reachable,
 )
 
 TEXTS = st.text(alphabet="/*ab.\\\n(\u00e9\U0001f600", max_size=8)
@@ -94,6 +96,21 @@ def test_properties_of_a_goal_must_all_be_there() -> None:
 def test_a_goal_that_nothing_could_reach_is_refused_with_the_rule(fields: dict[str, object], why: str) -> None:
     with pytest.raises(InvalidGoal, match=re.escape(why)):
         Goal(**{"name": "g", "kind": "page", "pattern": "/", **fields})  # type: ignore[arg-type]  # that is the question
+
+
+@given(name=st.text(min_size=1, max_size=64))
+@example("sign\u200dup")
+@example("a\0")
+def test_a_goal_may_name_just_the_events_that_the_collector_takes(name: str) -> None:
+    sent = read_event({"event_id": "e", "type": "event", "name": name}, "")
+    goal = Goal("g", "event", name)
+
+    try:
+        taken = reachable(goal) == goal
+    except InvalidGoal:
+        taken = False
+
+    assert taken == isinstance(sent, ValidEvent)
 
 
 def test_goals_of_a_store_have_names_of_their_own_and_are_not_too_many() -> None:

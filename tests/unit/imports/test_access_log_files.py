@@ -5,7 +5,7 @@ import gzip
 import io
 import lzma
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 from backports import zstd
@@ -118,3 +118,66 @@ def test_a_compressed_file_cut_short_is_an_error_that_names_it(compress: Callabl
 
     with pytest.raises(BrokenLogFile, match=r"x\.log: the compressed data breaks off after line"):
         contents(cut)
+
+
+PACKED: list[tuple[Callable[[bytes], bytes], Callable[[bytes], bytes]]] = [
+    (gzip.compress, lambda data: zlib.decompressobj(31).decompress(data)),
+    (zstd.compress, lambda data: zstd.ZstdDecompressor().decompress(data)),
+    (bz2.compress, lambda data: bz2.BZ2Decompressor().decompress(data)),
+    (lzma.compress, lambda data: lzma.LZMADecompressor().decompress(data)),
+]
+
+
+@pytest.mark.parametrize(("compress", "decompress"), PACKED)
+@pytest.mark.parametrize("lines", [200, 30_000])
+def test_of_a_packed_file_cut_short_every_whole_line_before_the_break_is_read(
+    compress: Callable[[bytes], bytes], decompress: Callable[[bytes], bytes], lines: int
+) -> None:
+    whole = compress(b"".join(b"%d of many lines\n" % number for number in range(lines)))
+    cut = whole[: len(whole) * 9 // 10]
+    there = decompress(cut).split(b"\n")[:-1]
+    read: list[bytes] = []
+
+    with pytest.raises(BrokenLogFile, match=f"after line {len(there):,}: "):
+        list(_noted(cut, read))
+
+    assert read == there
+
+
+@pytest.mark.parametrize("damage", [lambda packed: packed + b"garbage", lambda packed: packed[:-8] + bytes(8)])
+def test_what_is_wrong_behind_the_last_line_of_a_packed_file_takes_none(damage: Callable[[bytes], bytes]) -> None:
+    read: list[bytes] = []
+
+    with pytest.raises(BrokenLogFile, match="after line 200: "):
+        list(_noted(damage(gzip.compress(b"a line\n" * 200)), read))
+
+    assert read == [b"a line"] * 200
+
+
+def test_damage_within_a_packed_file_takes_no_more_than_a_piece_before_it() -> None:
+    packed = bytearray(gzip.compress(b"".join(b"%d of many lines\n" % number for number in range(30_000))))
+    middle = len(packed) // 2
+    before = len(zlib.decompressobj(31).decompress(packed[:middle]))
+    packed[middle:] = b"\xff" * (len(packed) - middle)
+    read: list[bytes] = []
+
+    with pytest.raises(BrokenLogFile):
+        list(_noted(bytes(packed), read))
+
+    assert sum(len(line) + 1 for line in read) > before - 4_096 - 32
+
+
+@pytest.mark.parametrize("compress", [bytes, gzip.compress])
+def test_a_last_line_without_a_line_feed_has_no_end_unless_nothing_will_follow(
+    compress: Callable[[bytes], bytes],
+) -> None:
+    data = compress(b"one\ntwo")
+
+    assert [line.is_ended for line in read_lines("x.log", io.BytesIO(data))] == [True, False]
+    assert [line.is_ended for line in read_lines("x.log", io.BytesIO(data), is_complete=True)] == [True, True]
+
+
+def _noted(data: bytes, read: list[bytes]) -> Iterator[None]:
+    for line in read_lines("x.log", io.BytesIO(data)):
+        read.append(line.content)
+        yield

@@ -132,6 +132,18 @@ def test_assets_are_skipped_and_counted_unless_they_are_asked_for() -> None:
     assert Kit().run(data, selection=Selection("shop.example", include_assets=True)) == ImportCounts(lines=3, sent=3)
 
 
+def test_a_last_line_without_an_end_is_left_for_the_import_of_the_longer_file() -> None:
+    kit = Kit()
+    half = line(2, target="/index.html")[:-10]
+
+    assert kit.run(line(1) + half) == ImportCounts(lines=2, sent=1, unended=1)
+    assert kit.importing is not None
+    assert kit.importing.unended_files == ["0.log"]
+    assert kit.run(line(1) + line(2, target="/index.html")) == ImportCounts(lines=2, sent=2)
+    assert len({click.key for click in kit.clicks()}) == 2
+    assert not kit.producer.records(IMPORTS_DEAD.name)
+
+
 def test_an_unparseable_line_is_a_dead_letter_with_its_bytes_and_place() -> None:
     kit = Kit()
     counts = kit.run(line(1) + b'\xff\x00 "broken\r\n' + line(2))
@@ -180,7 +192,7 @@ def test_reasons_are_bounded_whatever_the_lines_hold() -> None:
 def test_a_dead_letter_names_no_address_in_full_but_tells_which_lines_were_equal() -> None:
     kit = Kit()
     cut_short = line(1, client="203.0.113.77")[:-3] + b"\n"
-    kit.run(cut_short, cut_short + line(1, client="203.0.113.78")[:-3])
+    kit.run(cut_short, cut_short + line(1, client="203.0.113.78")[:-3] + b"\n")
 
     letters = kit.producer.records(IMPORTS_DEAD.name)
     assert {letter.value for letter in letters} == {cut_short.replace(b".77", b".0").strip()}

@@ -39,6 +39,18 @@ def test_a_file_that_is_no_log_is_refused_before_anything_is_sent() -> None:
         files(PLAIN, "hello\nworld\n")
 
 
+def test_half_a_line_at_the_end_says_nothing_of_the_format() -> None:
+    assert described(files(PLAIN + PLAIN[:90])[0], ()).endswith("1 of the first 1 lines fit")
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be"])
+def test_a_log_in_utf16_is_refused_with_the_name_of_its_encoding(encoding: str) -> None:
+    opened = [LogFile("0.log", io.BufferedReader(io.BytesIO((PLAIN * 2).encode(encoding))), None)]
+
+    with pytest.raises(RefusedImport, match="encoded in UTF-16"):
+        read_files(opened, None, "UTC")
+
+
 def test_a_format_can_be_forced_and_then_no_other_is_read() -> None:
     assert files(PLAIN, format="combined")[0].reading.name == "combined"
     assert files(PLAIN, format='%h %l %u %t "%r" %>s %b "%{Referer}i" "%{User-agent}i"')[0].reading.requests
@@ -70,6 +82,11 @@ def test_whoever_says_which_proxy_is_trusted_or_that_none_is_is_not_asked() -> N
     ]
     assert trusted_proxies(["none"], files(PROXIED)) == ()
     assert trusted_proxies([], files(PLAIN)) == ()
+
+
+def test_trusting_no_proxy_and_trusting_one_is_refused_as_it_contradicts_itself() -> None:
+    with pytest.raises(RefusedImport, match="stands alone"):
+        trusted_proxies(["none", "10.0.0.0/8"], files(PROXIED))
 
 
 def test_a_trusted_proxy_that_is_not_the_logs_own_does_not_help() -> None:
