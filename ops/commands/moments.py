@@ -48,8 +48,10 @@ def check_range(first: datetime | None, end: datetime | None, zone: str, last: s
     Raises:
         InvalidQuery: It is empty.
     """
+    if first is None or end is None:
+        return
     begins_ms, ends_ms = epoch_ms_in(first, zone), epoch_ms_in(end, zone)
-    if first and end and begins_ms is not None and ends_ms is not None and begins_ms >= ends_ms:
+    if begins_ms is not None and ends_ms is not None and begins_ms >= ends_ms:
         asked = f"--from {first.isoformat()} {last} {end.isoformat()}"
         raise InvalidQuery(f"{asked}: the range is empty; {last} is the first moment after it")
 

@@ -106,6 +106,7 @@ def report(
     clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
     asked = filters_of(filters or ())
     scope = Scope(store, ZoneInfo(found.timezone), first, end, bots, asked, attribution)
+    scope.check()
     if not as_json and (note := rounded(scope)):
         typer.echo(note, err=True)
     if goals:
