@@ -347,6 +347,9 @@ def _build(raw: bytes, kind: EventKind) -> tuple[ClientEvent, dict[str, Any]]:
             _refuse_long_number(raw, kind)
             raise _Refused("too_complex", "", _LONG_NUMBER) from None
         raise
+    if not isinstance(document, dict):
+        # Says that an event is an object: where it has costly numbers it was not decoded before.
+        kind.decode_known(raw)
     names = kind.shape.__struct_fields__
     unknown = {name: document[name] for name in document.keys() - set(names)}
     return msgspec.convert({name: document[name] for name in names if name in document}, kind.shape), unknown

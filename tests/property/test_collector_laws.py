@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import msgspec
@@ -59,6 +60,14 @@ LISTS = st.lists(PLAIN_EVENTS, max_size=4) | st.lists(PLAIN_EVENTS | GOOD_EVENTS
 BODIES = (
     PLAIN_EVENTS | LISTS | st.fixed_dictionaries({"events": LISTS}, optional={"sent_at": TIMES, "other": JSON}) | EVENTS
 )
+COSTLY_NUMBERS = st.sampled_from([1e100, 1.5e300, 5e-324, -2.2250738585072014e-308, 10**19, 2**63, 1])
+
+
+def wrapped(inner: st.SearchStrategy[Any]) -> st.SearchStrategy[Any]:
+    """A list or an object of some values."""
+    return st.lists(inner, min_size=1, max_size=2) | st.dictionaries(st.sampled_from(["", "a"]), inner, min_size=1)
+
+
 CLICKS = st.builds(
     CollectedClick,
     key=st.just("0" * 16),
@@ -88,6 +97,14 @@ def test_a_body_is_read_alike_whether_all_at_once_or_event_by_event(document: An
     body = msgspec.json.encode(document)
 
     assert reading(lambda: read_body(body)) == reading(lambda: read_event_by_event(body))
+
+
+@given(st.recursive(COSTLY_NUMBERS, wrapped, max_leaves=4), st.data())
+def test_a_body_with_costly_numbers_in_any_place_is_read_alike(value: Any, data: st.DataObject) -> None:
+    event = data.draw(GOOD_EVENTS) | {data.draw(st.sampled_from((*FIELDS, "properties", "other"))): value}
+    for document in (value, [value], {"events": [value]}, event, [event, value], {"events": [value, event]}):
+        body = msgspec.json.encode(document)
+        assert reading(partial(read_body, body)) == reading(partial(read_event_by_event, body))
 
 
 @given(EVENTS | JSON)
