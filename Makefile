@@ -25,8 +25,8 @@ $(READY): requirements.lock pyproject.toml
 	@echo "setting up $(VENV) (once, about a minute)"
 	@$(PYTHON) -m venv --clear $(VENV)
 	@sed -n '/^uv==/,/[^\\]$$/p' requirements.lock >$(VENV)/uv.txt
-	@$(PIP) --requirement $(VENV)/uv.txt
 	@index=$$($(BIN)/pip config list | sed -nE "s/^.*\.index-url='(.*)'$$/\1/p" | tail -n 1); \
+	$(PIP) --requirement $(VENV)/uv.txt && \
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --require-hashes --no-deps $${index:+--default-index "$$index"} --requirement requirements.lock \
 	|| { echo "uv cannot install here: pip does it, which takes some minutes" && $(PIP) --requirement requirements.lock; }
 	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation --editable .
