@@ -7,8 +7,8 @@ import sys
 
 from api.config import ApiConfig
 from api.identity.key_file import BadKeyFile
-from api.server import serve
 from connectors.errors import Refused
+from runtime.garbage import loading
 from runtime.logs import LogSettings, configure_logs
 from runtime.sections import CLICKHOUSE_URL, REDIS_URL, MongoSettings
 from runtime.settings import EnvReader, InvalidSettings, load
@@ -30,6 +30,9 @@ def main() -> int:
         return 2
     # Clients are people: their full addresses must not be logged.
     configure_logs(logs, without_addresses=True)
+    # It takes a second, after which nobody should learn that a setting cannot be used.
+    with loading():
+        from api.server import serve
     try:
         serve(config, mongo, redis_url, clickhouse_url)
     except (BadKeyFile, Refused) as error:

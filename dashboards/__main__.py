@@ -32,6 +32,7 @@ from dashboards.web.sign_in import SignIn
 from dashboards.web.unknown import UnknownPages
 from marketplace.settings import ALL_PARTS
 from runtime.descriptors import allow_descriptors
+from runtime.garbage import loading
 from runtime.http.connections import Connections
 from runtime.http.protocol import bounded_protocol
 from runtime.logs import LogSettings, configure_logs
@@ -146,13 +147,14 @@ def serve(listening: socket.socket, address: Address, viewers: Viewers) -> None:
         address: Under which names it is reached, and where the API is.
         viewers: Knows who may see what.
     """
-    import streamlit as st
-
     # The charts' library takes a second to import, and the first page some time to build: not at a viewer's expense.
-    from dashboards.pages import FIRST, PAGES
+    with loading():
+        import streamlit as st
 
-    # pyarrow imports it at the first array, in whichever thread makes that; Altair in another one would see half of it.
-    import_module("pandas")
+        from dashboards.pages import FIRST, PAGES
+
+        # pyarrow imports it at the first array, in whichever thread makes that; Altair in another would see half of it.
+        import_module("pandas")
     loading_page.prepare()
     app = st.App(
         Path(__file__).with_name("app.py"),
