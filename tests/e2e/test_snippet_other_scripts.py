@@ -21,7 +21,19 @@ FETCHES: Final = {
 }
 """What pages put in the place of fetch, by the name of the page."""
 
-FIELDS: Final = "closest getAttribute dataset textContent href tagName localName nodeType call id name".split()
+FIELDS: Final = (
+    "closest",
+    "getAttribute",
+    "dataset",
+    "textContent",
+    "href",
+    "tagName",
+    "localName",
+    "nodeType",
+    "call",
+    "id",
+    "name",
+)
 
 
 def test_events_arrive_where_an_old_library_gives_every_object_a_way_to_become_json(names: Browser, own: Site) -> None:
