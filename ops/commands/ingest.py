@@ -20,7 +20,7 @@ from connectors.mongo.salts import MongoSalts, SaltCache
 from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
-from ingest.imports.access_log import Destination, ImportCounts, LogImport
+from ingest.imports.access_log import Destination, ImportCounts, LogImport, StoreDeleted
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
 from ingest.imports.selection import Selection
@@ -182,6 +182,7 @@ def log(
                 progress.say(described(file, proxies))
             destination = Destination(
                 store=found,
+                stores=stores,
                 producer=producer,
                 salts=SaltCache(MongoSalts(client, settings.database)),
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
@@ -269,6 +270,9 @@ def _import(importing: LogImport, files: list[ReadFile], progress: Progress) -> 
     except KeyboardInterrupt:
         progress.say(f"Stopped; {sentence(importing.counts, {})} Run it again to go on: nothing is counted twice.")
         raise typer.Exit(INTERRUPTED) from None
+    except StoreDeleted:
+        progress.say(f"Stopped; {sentence(importing.counts, {})} What was sent is counted with the store's other events.")
+        raise
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()
