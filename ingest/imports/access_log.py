@@ -279,7 +279,7 @@ class LogImport:
         try:
             store = self._to.stores.get(slug)
         except (StoresUnavailable, InvalidStore):
-            # It was there when the import began, and somebody may be editing its document by hand: it is looked up again.
+            # It was there before, and somebody may be editing its document by hand: it is looked up again.
             return
         if store is None or store.deleted:
             raise StoreDeleted(f"store {slug} was deleted meanwhile: nothing more is imported into it")
