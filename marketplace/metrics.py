@@ -107,7 +107,7 @@ GEOGRAPHY_REFUSED: Final = MetricSpec(
     f"{PREFIX}geography_refused", "gauge", "Whether the GeoIP file that is there is refused, and an older one is used."
 )
 STORES_UNUSABLE: Final = MetricSpec(
-    f"{PREFIX}stores_unusable", "gauge", "Invalid store documents; their clicks are dead letters."
+    f"{PREFIX}stores_unusable", "gauge", "Invalid store documents; their events are dead letters."
 )
 CLICK_FLOW: Final = (CLICKS, CLICKS_EXPIRED, GEOGRAPHY_REFUSED, STORES_UNUSABLE)
 """Metrics of the click flow's service, in addition to :data:`FLOW`."""

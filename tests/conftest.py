@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, Phase, settings
 from tests.kits.depth import CHAOS_SEEDS, SKIP_LONG
 from tests.kits.processes import processes_marked, wait_until
 
-pytest_plugins = ["tests.kits.stack_fixtures"]
+pytest_plugins = ["tests.kits.stack_fixtures", "tests.kits.tenancy_fixtures"]
 
 # Nothing that is imported and collected is garbage; it is looked through once, at the end.
 gc.disable()

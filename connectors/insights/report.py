@@ -47,6 +47,16 @@ class ReportRow:
     bounces: int
     duration_ms: int
 
+    @property
+    def bounce_rate(self) -> float | None:
+        """Bounces per session, 0 to 1; None without sessions."""
+        return self.bounces / self.sessions if self.sessions > 0 else None
+
+    @property
+    def session_seconds(self) -> float | None:
+        """The mean length of a session; None without sessions."""
+        return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
+
 
 @dataclass(frozen=True)
 class LedgerRow:

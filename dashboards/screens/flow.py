@@ -45,7 +45,7 @@ def show() -> None:
 
 
 def _account_for_all(frame: shell.Frame) -> None:
-    st.subheader("Where did my clicks go?")
+    st.subheader("Where did my events go?")
     st.markdown(
         "Everything that was received of your shop has exactly one outcome. Here they all are, by the time when they "
         "were received (whole hours by UTC), whatever filter is set. The sum is checked: nothing disappears."

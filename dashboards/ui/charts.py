@@ -116,7 +116,7 @@ def classes(labels: Sequence[str], counts: Sequence[int]) -> Chart:
 
 
 def minutes(rows: Sequence[Row]) -> Chart:
-    """Clicks of each of the last minutes."""
+    """Page views and actions of each of the last minutes."""
     return _chart(specs.minutes(), rows)
 
 

@@ -26,6 +26,7 @@ import msgspec
 
 from connectors.kafka.records import Record, RecordProducer, Unavailable
 from connectors.mongo.salts import SaltCache, SaltsUnavailable
+from connectors.mongo.stores import StoreRepository, StoresUnavailable
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, LogLine
 from ingest.imports.selection import OUT_OF_RANGE, Selection
@@ -41,7 +42,7 @@ from marketplace.dead_letters import DeadLetter
 from marketplace.dead_letters import headers as dead_letter_headers
 from marketplace.enrichments.kept_links import kept_referrer, kept_url
 from marketplace.masking import line_hash, mask_addresses
-from marketplace.stores import Store
+from marketplace.stores import InvalidStore, Store
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 
 BATCH_LINES: Final = 2_000
@@ -50,11 +51,17 @@ MAX_LETTERS: Final = 10_000
 
 _MAX_REASONS: Final = 100
 _SEND_SECONDS: Final = 30.0
+_STORE_SECONDS: Final = 1.0
+"""How often an import looks whether its store is still there."""
 _KEY_CHARS: Final = 16
 _MAX_NAME_CHARS: Final = 512
 _EXAMPLE_BYTES: Final = 120
 _MASKED_BYTES: Final = 4_096
 """Of a line that is shown: masked before it is cut, as half of an address would not be known for one."""
+
+
+class StoreDeleted(InvalidStore):
+    """The store of an import was deleted while it ran."""
 
 
 @dataclass
@@ -108,6 +115,7 @@ class Destination:
 
     Attributes:
         store: The store it belongs to.
+        stores: Where it is looked up whether the store is still there.
         producer: Where records go.
         salts: The salts of visitor hashes.
         epoch_ms: The wall clock.
@@ -115,6 +123,7 @@ class Destination:
     """
 
     store: Store
+    stores: StoreRepository
     producer: RecordProducer
     salts: SaltCache
     epoch_ms: Callable[[], int]
@@ -168,6 +177,7 @@ class LogImport:
         )
         self._records: list[Record] = []
         self._reading = ImportCounts()
+        self._looked_at = float("-inf")
 
     def read(self, file_name: str, lines: Iterable[LogLine], reading: Reading) -> None:
         """Import the lines of one file and wait until Kafka has them.
@@ -181,6 +191,7 @@ class LogImport:
             BrokenLogFile: The file is damaged; the lines before the damage were imported.
             Unavailable: Kafka was unavailable for too long; running the same import again is safe.
             SaltsUnavailable: Mongo was unavailable for too long; running the same import again is safe.
+            StoreDeleted: The store was deleted; what was sent before is counted as its other events are.
         """
         parse = reading.parser()
         try:
@@ -198,6 +209,7 @@ class LogImport:
 
         Raises:
             Unavailable: Kafka was unavailable for too long.
+            StoreDeleted: The store was deleted.
         """
         if self._summed_up:
             self._records.append(self._last_letter())
@@ -251,11 +263,26 @@ class LogImport:
             self._summed_up[counted] += 1
 
     def _send(self) -> None:
+        self._check_store()
         send_all, records = self._to.producer.send_all, self._records
         self._to.retry.until_done(lambda: send_all(records, _SEND_SECONDS), Unavailable)
         self.counts.add(self._reading)
         self._records, self._reading = [], ImportCounts()
         self._progress(self.counts)
+
+    def _check_store(self) -> None:
+        now = self._to.retry.monotonic()
+        if now - self._looked_at < _STORE_SECONDS:
+            return
+        self._looked_at = now
+        slug = self._to.store.slug
+        try:
+            store = self._to.stores.get(slug)
+        except (StoresUnavailable, InvalidStore):
+            # It was there before, and somebody may be editing its document by hand: it is looked up again.
+            return
+        if store is None or store.deleted:
+            raise StoreDeleted(f"store {slug} was deleted meanwhile: nothing more is imported into it")
 
     def _record(self, line: LogLine, request: LoggedRequest) -> Record:
         line_id = self._ids.next_id(line.content)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, suppress
 from datetime import datetime
-from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.clickhouse.client import ClickHouse
@@ -17,13 +16,17 @@ from marketplace.access_logs.requests import LoggedRequest, UnparseableLine
 from marketplace.access_logs.views import VIEW
 from marketplace.stores import Store
 from ops.commands.import_readings import ReadFile, RefusedImport
+from ops.commands.log_progress import Progress
 from runtime.sections import Settings
-
-_ANSWER_SECONDS: Final = 20.0
 
 
 def refuse_what_pages_sent(
-    settings: Settings, store: Store, selection: Selection, files: Sequence[ReadFile], say: Callable[[str], None]
+    settings: Settings,
+    store: Store,
+    selection: Selection,
+    files: Sequence[ReadFile],
+    progress: Progress,
+    answer_seconds: float,
 ) -> None:
     """Refuse an import of page views from a time when the store's pages sent theirs already.
 
@@ -32,15 +35,19 @@ def refuse_what_pages_sent(
         store: The store, which was there before this import.
         selection: Which requests are imported.
         files: The files; they are read to the first such view.
-        say: Says where it is not known.
+        progress: Says that ClickHouse is waited for, and where it is not known.
+        answer_seconds: How long ClickHouse may take.
 
     Raises:
         RefusedImport: There are such views, or it cannot be known; the message says what to add.
     """
     try:
-        first = _first_view(settings, store.slug)
+        with progress.waiting_for("ClickHouse"):
+            first = _first_view(settings, store.slug, answer_seconds)
     except (Unavailable, Refused) as error:
-        say(f"Not known whether the pages of {store.slug} send page views already, which would count twice: {error}.")
+        progress.say(
+            f"Not known whether the pages of {store.slug} send page views already, which would count twice: {error}."
+        )
         return
     if first is None:
         return
@@ -55,10 +62,10 @@ def refuse_what_pages_sent(
             raise RefusedImport(_refusal(store, file.name, moment, is_known=found is True))
 
 
-def _first_view(settings: Settings, store: str) -> datetime | None:
+def _first_view(settings: Settings, store: str, answer_seconds: float) -> datetime | None:
     if not settings.urls.clickhouse:
         raise Unavailable("no ClickHouse is named")
-    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=_ANSWER_SECONDS)
+    clickhouse = ClickHouse(settings.urls.clickhouse, settings.database, timeout_seconds=answer_seconds)
     with closing(clickhouse):
         return first_collected_view(clickhouse, store)
 

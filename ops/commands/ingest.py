@@ -7,6 +7,7 @@ import json
 import os
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from dataclasses import asdict
 from typing import Annotated, Any
@@ -20,7 +21,7 @@ from connectors.mongo.salts import MongoSalts, SaltCache
 from connectors.mongo.stores import MongoStores
 from ingest.config import ADMIN_HOST, ADMIN_PORT, HOST, NEEDS, PORT, Addresses, CollectorConfig
 from ingest.http.server import serve
-from ingest.imports.access_log import Destination, ImportCounts, LogImport
+from ingest.imports.access_log import Destination, ImportCounts, LogImport, StoreDeleted
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile
 from ingest.imports.selection import Selection
@@ -159,7 +160,8 @@ def log(
         resources = Resources.union((_IMPORT, _DRAIN)) if drain else _IMPORT
         settings = load_settings(data_dir=data, needs=resources.parts)
         retry = BoundedRetry(wait, progress.say)
-        retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait), resources), Unavailable)
+        with progress.waiting_for("ClickHouse, MongoDB and Kafka" if drain else "MongoDB and Kafka"):
+            retry.until_done(lambda: ensure_provisioned(settings, _answer_seconds(wait), resources), Unavailable)
         client = connect(settings.urls.mongo)
         producer = Producer(settings.kafka, client_id="ingest-log")
         try:
@@ -182,6 +184,7 @@ def log(
                 progress.say(described(file, proxies))
             destination = Destination(
                 store=found,
+                stores=stores,
                 producer=producer,
                 salts=SaltCache(MongoSalts(client, settings.database)),
                 epoch_ms=lambda: time.time_ns() // 1_000_000,
@@ -197,12 +200,12 @@ def log(
                 epoch_ms_in(end, found.timezone),
             )
             if there is not None and not beside_snippet:
-                refuse_what_pages_sent(settings, there, selection, readable, progress.say)
+                refuse_what_pages_sent(settings, there, selection, readable, progress, _answer_seconds(wait))
             importing = LogImport(destination, selection=selection, progress=progress.counts)
-            before = outcomes_of(settings, store) if drain else None
+            before = _outcomes(settings, store, progress) if drain else None
             _import(importing, readable, progress)
             waiting = _wait(settings, importing.counts, progress) if drain else None
-            after = outcomes_of(settings, store) if before is not None and waiting == 0 else None
+            after = _outcomes(settings, store, progress) if before is not None and waiting == 0 else None
         finally:
             producer.close(_CLOSE_SECONDS)
             client.close()
@@ -228,7 +231,12 @@ def _wait(settings: Settings, counts: ImportCounts, progress: Progress) -> int:
     if not counts.sent and not counts.unparseable:
         return 0
     progress.say("In Kafka; waiting until the flow has counted it.")
-    return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS)
+    return wait_until_counted(settings, CLICKS_FLOW, _STALL_SECONDS, progress.uncounted)
+
+
+def _outcomes(settings: Settings, store: str, progress: Progress) -> Counter[str] | None:
+    with progress.waiting_for("ClickHouse"):
+        return outcomes_of(settings, store)
 
 
 def collector(
@@ -269,6 +277,11 @@ def _import(importing: LogImport, files: list[ReadFile], progress: Progress) -> 
     except KeyboardInterrupt:
         progress.say(f"Stopped; {sentence(importing.counts, {})} Run it again to go on: nothing is counted twice.")
         raise typer.Exit(INTERRUPTED) from None
+    except StoreDeleted:
+        progress.say(
+            f"Stopped; {sentence(importing.counts, {})} What was sent is counted with the store's other events."
+        )
+        raise
     except (Unavailable, BrokenLogFile) as error:
         if isinstance(error, BrokenLogFile):
             importing.finish()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
@@ -17,6 +18,8 @@ from ingest.imports.access_log import ImportCounts
 from ingest.imports.log_files import BrokenLogFile, LogLine, read_lines
 
 _LINE_SECONDS = 5.0
+_QUIET_SECONDS = 3.0
+"""How long a part may take to answer before it is said that it is waited for."""
 
 
 @dataclass(frozen=True)
@@ -85,6 +88,31 @@ class Progress:
         finally:
             if self.bar is not None:
                 self.bar.start()
+
+    @contextmanager
+    def waiting_for(self, what: str) -> Iterator[None]:
+        """Say, now and then, that something is waited for, until the context ends."""
+        done = threading.Event()
+
+        def speak() -> None:
+            pause = _QUIET_SECONDS
+            while not done.wait(pause):
+                self.say(f"Waiting for {what} to answer.")
+                pause = _LINE_SECONDS
+
+        speaker = threading.Thread(target=speak, daemon=True)
+        speaker.start()
+        try:
+            yield
+        finally:
+            done.set()
+            speaker.join()
+
+    def uncounted(self, records: int) -> None:
+        """Report how many records the flow has not counted yet, as far as it is known."""
+        if records and time.monotonic() - self._said_at >= _LINE_SECONDS:
+            self._said_at = time.monotonic()
+            self.say(f"{records:,} records are not counted yet.")
 
     def counts(self, counts: ImportCounts) -> None:
         """Report the counts after a further batch is in Kafka."""

@@ -21,14 +21,17 @@ from connectors.kafka.reader import PartitionReader
 from connectors.mongo.client import connect
 from connectors.mongo.store_products import StoreProducts
 from connectors.mongo.stores import MongoStores
+from dashboards.ui.formats import duration, percent
 from marketplace.clicks.outcomes import OUTCOMES
 from marketplace.flows import EXPIRED
 from marketplace.rollups import DIMENSIONS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.commands.moments import check_range, read_range
+from ops.commands.one_line import fail
 from ops.commands.options import DataOption, JsonOption
-from ops.commands.report_goals import MOST_VALUES, print_goals
+from ops.commands.report_csv import goals_as_csv, rows_as_csv
+from ops.commands.report_goals import MOST_VALUES, print_goals, say_what_is_left_out
 from ops.commands.report_notes import nothing_of, rounded
 from ops.commands.tables import numbers_table, wide_console
 from ops.commands.texts import cell, printable
@@ -45,7 +48,9 @@ _HEADINGS = {outcome.name: outcome.name for outcome in reversed(OUTCOMES)} | {
 _LOG_SECONDS = 5.0
 _ANSWER_SECONDS = 20.0
 """Shorter than a flow's timeouts: somebody waits at a terminal."""
-NUMBERS = ("views", "actions", "refires", "visitors", "sessions", "bounces")
+NUMBERS = ("views", "actions", "refires", "visitors", "sessions")
+RATES = ("bounced", "length")
+"""Behind them: what the dashboard's tables call them."""
 
 
 def _store(settings: Settings, slug: str) -> Store:
@@ -95,10 +100,15 @@ def report(
     goals: Annotated[
         bool, typer.Option("--goals", help="How often the store's goals were reached over the range, by dimension.")
     ] = False,
+    as_csv: Annotated[
+        bool, typer.Option("--csv", help="CSV on stdout, with the names of the API and the dashboard.")
+    ] = False,
     data: DataOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Print a store's numbers."""
+    if as_csv and as_json:
+        fail("--csv and --json are two answers: say one of them")
     first, end = read_range(since, until, "--to")
     settings = load_settings(data_dir=data, needs=("mongo", "clickhouse"))
     found = _store(settings, store)
@@ -111,7 +121,11 @@ def report(
         typer.echo(note, err=True)
     if goals:
         conversions = Insights(clickhouse).conversions(scope, found.goals, dimension, MOST_VALUES + 1)
-        print_goals(found, scope, dimension, conversions, as_json=as_json)
+        if as_csv:
+            typer.echo(goals_as_csv(conversions, dimension), nl=False)
+            say_what_is_left_out(conversions)
+        else:
+            print_goals(found, scope, dimension, conversions, as_json=as_json)
         return
     analytics = Analytics(clickhouse)
     rows = analytics.report_of(scope, grain, dimension)
@@ -127,6 +141,9 @@ def report(
             **({"titles": _titles(settings, store, dimension, rows)} if dimension == "product" else {}),
         }
         typer.echo(json.dumps(document, indent=1))
+    elif as_csv:
+        titles = _titles(settings, store, dimension, rows) if dimension == "product" else None
+        typer.echo(rows_as_csv(rows, titles), nl=False)
     elif not rows:
         typer.echo(printable(nothing_of(scope, "numbers")), err=True)
     else:
@@ -138,7 +155,7 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: d
     table.add_column("bucket", no_wrap=True, min_width=max(len(_short(row.bucket)) for row in rows))
     if dimension != "all":
         table.add_column(dimension, overflow="fold")
-    for name in NUMBERS:
+    for name in (*NUMBERS, *RATES):
         table.add_column(name, justify="right", no_wrap=True)
     for row in rows:
         cells: list[str | Text] = [
@@ -148,7 +165,7 @@ def _report_table(rows: list[ReportRow], store: Store, dimension: str, titles: d
         numbers = {name: f"{getattr(row, name):,}" for name in NUMBERS}
         if row.visitors_error:
             numbers["visitors"] = f"~{numbers['visitors']}"
-        table.add_row(*cells, *numbers.values())
+        table.add_row(*cells, *numbers.values(), percent(row.bounce_rate), duration(row.session_seconds))
     return table
 
 

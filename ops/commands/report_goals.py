@@ -38,7 +38,6 @@ def print_goals(
     if not found:
         typer.echo(f"{store.slug} has no goals; 'marketplace stores goals add {store.slug} NAME ...' makes one.")
         return
-    more = any(len(rows) > MOST_VALUES for rows in found.values())
     if not any(found.values()):
         if dimension == "exit_page":
             typer.echo("By exit_page there are no conversions, as an event has none; page and entry_page have them.")
@@ -67,7 +66,12 @@ def print_goals(
                 "" if row.rate is None else f"{about}{row.rate:.2%}",
             )
     wide_console().print(table)
-    if more:
+    say_what_is_left_out(found)
+
+
+def say_what_is_left_out(found: Mapping[str, Sequence[Conversion]]) -> None:
+    """Say on standard error where there are more values than a report has."""
+    if any(len(rows) > MOST_VALUES for rows in found.values()):
         typer.echo(f"These are the {MOST_VALUES:,} values with the most visitors; there are more.", err=True)
 
 

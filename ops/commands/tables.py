@@ -66,6 +66,8 @@ def numbers_table(title: str, timezone: str, *, estimated: bool) -> Table:
         title=f"{cell(title)} ({timezone})",
         title_justify="left",
         box=None,
+        # One space between numbers: nine columns of them fit into eighty characters.
+        padding=(0, 1, 0, 0),
         caption="~ estimated, with a standard error of 0.3 %; all others are exact" if estimated else None,
         caption_justify="left",
     )

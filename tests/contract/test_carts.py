@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,18 +29,10 @@ from marketplace.catalog.products import Availability, Product, ProductState
 from marketplace.collections import CARTS, PRODUCTS, STORES, USERS
 from marketplace.identity.accounts import Mail
 from marketplace.identity.tenancy import NoSuchUser, TenancyError
-from ops.stack import Stack
 from tests.kits.products import product, put_products
-from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import NOW, Run, World
 
-Run = Callable[[Work], None]
 ANN = Holder.account("ann")
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def shop(world: World, count: int = 1, **fields: Any) -> list[Product]:

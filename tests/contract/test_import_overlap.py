@@ -6,9 +6,10 @@ import gzip
 import json
 import os
 import re
+import signal
 import threading
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -22,7 +23,7 @@ from marketplace.settings import Urls
 from ops.cli import make_app
 from ops.commands.import_overlap import refuse_what_pages_sent
 from ops.commands.import_readings import RefusedImport, read_files
-from ops.commands.log_progress import open_files
+from ops.commands.log_progress import Progress, open_files
 from ops.commands.moments import epoch_ms_in, read_moment
 from ops.stack import Stack
 from runtime.sections import Settings
@@ -31,7 +32,19 @@ from tests.kits.insights import empty_tables
 
 STORE = replace(SHOP, timezone="Europe/Berlin")
 VIEWS = Selection("shop.example")
+ANSWER_SECONDS = 20.0
+Run = Callable[..., Result]
 BEFORE, AFTER = "20/Nov/2026:08:59:59 +0000", "20/Nov/2026:09:00:10 +0000"
+
+
+@dataclass
+class Said(Progress):
+    """What is said to whoever imports."""
+
+    said: list[str] = field(default_factory=list)
+
+    def say(self, message: str) -> None:
+        self.said.append(message)
 
 
 @pytest.fixture(scope="module")
@@ -57,6 +70,28 @@ def counted(tables: ClickHouse) -> ClickHouse:
     return tables
 
 
+@pytest.fixture
+def run(stack: Stack, counted: ClickHouse, tmp_path: Path) -> Iterator[Run]:
+    """The command, for a log with such a view."""
+    log = tmp_path / "access.log"
+    log.write_bytes(lines(BEFORE, AFTER))
+    client = connect(stack.urls.mongo)
+    MongoStores(client, counted.database).create_store(STORE)
+    urls = {part: getattr(stack.urls, part) for part in ("kafka", "mongo", "clickhouse")}
+    environment = {f"MARKETPLACE_{part.upper()}_URL": url for part, url in urls.items()}
+    asked = ["ingest", "log", str(log), "--store", "shop", "--any-host", "--no-drain", "--json"]
+
+    def run(*more: str) -> Result:
+        command = [*asked, *more]
+        return CliRunner().invoke(
+            make_app(command), command, env={**environment, "MARKETPLACE_DATABASE": counted.database}
+        )
+
+    yield run
+    client.drop_database(counted.database)
+    client.close()
+
+
 def lines(*times: str, target: str = "/page") -> bytes:
     return "".join(f'192.0.2.1 - - [{at}] "GET {target} HTTP/1.1" 200 5 "-" "Browser"\n' for at in times).encode()
 
@@ -64,14 +99,13 @@ def lines(*times: str, target: str = "/page") -> bytes:
 def looked_at(tables: ClickHouse, path: Path, selection: Selection = VIEWS, url: str | None = None) -> list[str]:
     """What is said; whatever is refused is raised. Afterwards all lines of the file are there still."""
     settings = Settings(Urls("", "", tables.url if url is None else url, ""), PurePosixPath("unused"), tables.database)
-    said: list[str] = []
     with open_files([str(path)]) as opened:
-        files = read_files(opened, None, "UTC")
+        files, progress = read_files(opened, None, "UTC"), Said(opened)
         try:
-            refuse_what_pages_sent(settings, STORE, selection, files, said.append)
+            refuse_what_pages_sent(settings, STORE, selection, files, progress, ANSWER_SECONDS)
         finally:
             assert [line.number for line in files[0].lines][:1] == [1]
-    return said
+    return progress.said
 
 
 def until(text: str) -> Selection:
@@ -106,7 +140,9 @@ def test_a_log_without_such_views_is_taken(counted: ClickHouse, tmp_path: Path, 
     settings = Settings(Urls("", "", counted.url, ""), PurePosixPath("unused"), counted.database)
     with open_files([str(tmp_path / "access.log")]) as opened:
         files = read_files(opened, None, "UTC")
-        refuse_what_pages_sent(settings, STORE, VIEWS, files, pytest.fail)
+        progress = Said(opened)
+        refuse_what_pages_sent(settings, STORE, VIEWS, files, progress, ANSWER_SECONDS)
+        assert progress.said == []
 
         assert len(list(files[0].lines)) == harmless.count(b"\n")
 
@@ -161,27 +197,23 @@ def test_a_database_in_which_nothing_was_counted_yet_has_no_pages_that_send(
 
 
 def test_the_command_sends_nothing_of_such_a_log_until_somebody_says_so(
-    stack: Stack, counted: ClickHouse, tmp_path: Path
+    run: Run,
 ) -> None:
-    log = tmp_path / "access.log"
-    log.write_bytes(lines(BEFORE, AFTER))
-    client = connect(stack.urls.mongo)
-    MongoStores(client, counted.database).create_store(STORE)
-    urls = {part: getattr(stack.urls, part) for part in ("kafka", "mongo", "clickhouse")}
-    environment = {f"MARKETPLACE_{part.upper()}_URL": url for part, url in urls.items()}
-    asked = ["ingest", "log", str(log), "--store", "shop", "--any-host", "--no-drain", "--json"]
+    assert isinstance(run().exception, RefusedImport)
+    assert json.loads(run("--beside-snippet").stdout)["sent"] == 2
+    cut = json.loads(run("--until", "2026-11-20T10:00").stdout)
+    assert (cut["sent"], cut["out_of_range"]) == (1, 1)
 
-    def run(*more: str) -> Result:
-        command = [*asked, *more]
-        return CliRunner().invoke(
-            make_app(command), command, env={**environment, "MARKETPLACE_DATABASE": counted.database}
-        )
 
+def test_while_clickhouse_is_frozen_the_command_says_that_it_waits_and_then_that_nobody_looked(
+    stack: Stack, run: Run
+) -> None:
+    frozen = stack.pid("clickhouse")
+    os.kill(frozen, signal.SIGSTOP)
     try:
-        assert isinstance(run().exception, RefusedImport)
-        assert json.loads(run("--beside-snippet").stdout)["sent"] == 2
-        cut = json.loads(run("--until", "2026-11-20T10:00").stdout)
-        assert (cut["sent"], cut["out_of_range"]) == (1, 1)
+        finished = run("--wait", "3.5")
     finally:
-        client.drop_database(counted.database)
-        client.close()
+        os.kill(frozen, signal.SIGCONT)
+    said = finished.stderr
+    assert json.loads(finished.stdout)["sent"] == 2
+    assert 0 < said.index("Waiting for ClickHouse to answer.") < said.index("Not known whether the pages of shop")

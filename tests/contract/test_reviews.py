@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Awaitable, Callable, Iterator, Sequence
+from collections.abc import Awaitable, Sequence
 from datetime import timedelta
 from typing import Any
 
@@ -29,19 +29,11 @@ from marketplace.reviews.reviews import (
     ReviewError,
     ReviewState,
 )
-from ops.stack import Stack
 from tests.kits.products import product, put_products
 from tests.kits.shopping import put_reviews, review
-from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import NOW, Run, World
 
-Run = Callable[[Work], None]
 BUYERS = ("ann", "bob", "cem", "dua", "eli")
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def shop(world: World) -> Product:

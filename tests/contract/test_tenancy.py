@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable
 from contextlib import closing
 from datetime import timedelta
 
@@ -40,21 +40,9 @@ from marketplace.identity.tenancy import (
 from marketplace.stores import Store, hash_write_key
 from ops.stack import Stack
 from tests.kits.tcp_proxy import TcpProxy
-from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import NOW, Run, World
 
-Run = Callable[[Work], None]
 MAIL = Mail("new@shop.example", "invitation", {"link": "https://market.example/invitation#secret"})
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 def memberships(world: World) -> Memberships:

@@ -6,7 +6,7 @@ import csv
 import io
 import itertools
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
@@ -25,12 +25,11 @@ from marketplace.rollups import GRAINS
 from ops.stack import Stack
 from tests.kits.clicks import STORES
 from tests.kits.insights import BOTS, FILTERABLE, SPLITS, empty_tables, fill, known_log
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, Work, World, run_in_world
 
 NOW = datetime(2026, 1, 15, 12, tzinfo=UTC)
 """After the last event of the known log, and within a premium plan's history of all of them."""
 
-Run = Callable[[Work], None]
 ALL = sorted(path.rpartition("/")[2] for _, path in ANALYTICS.rules)
 """What can be asked of a store: the last part of each route's path."""
 
@@ -40,12 +39,6 @@ def clickhouse(stack: Stack) -> Iterator[ClickHouse]:
     with empty_tables(stack.urls.clickhouse) as clickhouse:
         fill(clickhouse, known_log(seed=11))
         yield clickhouse
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
 
 
 @pytest.fixture

@@ -21,9 +21,8 @@ from ops.stack import Stack
 from tests.kits.api_requests import GOOD_REQUESTS, filled, good_request, settle
 from tests.kits.depth import share
 from tests.kits.orders import FOREIGN_COUNTED, FOREIGN_ORDER
-from tests.kits.tenancy import Work, World, application, worlds_with_identity
+from tests.kits.tenancy import Run, World, application, worlds_with_identity
 
-Run = Callable[[Work], None]
 OPENAPI: Final[dict[str, Any]] = application().app.state.openapi()  # type: ignore[attr-defined]
 SCHEMAS: Final[dict[str, Any]] = OPENAPI["components"]["schemas"]
 PAGES: Final = ("/docs", "/problems", "/openapi.json")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -11,19 +10,11 @@ import pytest
 
 from marketplace.carts.cart import POLICY
 from marketplace.catalog.products import Availability
-from ops.stack import Stack
 from tests.kits.products import product, put_products
 from tests.kits.shopping import PRODUCT, VARIANT, mug
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 LINE = {"product": PRODUCT, "variant": VARIANT}
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def shop(world: World) -> str:

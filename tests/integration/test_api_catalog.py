@@ -4,31 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from connectors.redis.read_cache import Key, ReadCache
 from connectors.redis.sessions import connect_async
 from marketplace.collections import PRODUCTS, STORES
 from ops.stack import Stack
 from tests.kits.products import product, put_products
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
-
-Run = Callable[[Work], None]
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
+from tests.kits.tenancy import Run, World
 
 
 def body(title: str = "Blue mug", sku: str = "MUG", **more: Any) -> dict[str, Any]:

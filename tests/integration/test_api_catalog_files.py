@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -12,24 +11,11 @@ import pytest
 from api.catalog.imports import MAX_RUNNING
 from marketplace.catalog.imports import LEASE_MS
 from marketplace.collections import MEMBERSHIPS, PRODUCT_IMPORTS, PRODUCTS, STORES
-from ops.stack import Stack
 from tests.kits.demo import ROOT
 from tests.kits.depth import LONG
-from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import NOW, Run, World
 
-Run = Callable[[Work], None]
 HEAD = "slug,title,state,currency,sku,price\r\n"
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 def file(count: int, *, price: str = "12.50", first: int = 0) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -12,16 +11,9 @@ from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
 from marketplace.goals import FIRST_GOALS, MAX_GOALS, Goal
 from ops.stack import Stack
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, Work, World, run_in_world
 
-Run = Callable[[Work], None]
 GOALS = "/v1/stores/shop/goals"
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
 
 
 @pytest.fixture

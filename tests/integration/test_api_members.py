@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from datetime import timedelta
 
 import pytest
@@ -12,23 +11,10 @@ from marketplace.entitlements import ENTITLEMENTS, Tier
 from marketplace.identity.accounts import LINK_SECONDS, LinkKind
 from marketplace.identity.roles import API_KEY_SCOPES, Permission, StoreRole, permissions_of
 from marketplace.identity.tenancy import hash_of_secret
-from ops.stack import Stack
-from tests.kits.tenancy import NOW, Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import NOW, Run, World
 
-Run = Callable[[Work], None]
 ACCEPT = "/v1/invitations/acceptances"
 PREVIEW = "/v1/invitations/previews"
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def invite(world: World, who: str, email: str, role: str = "analyst", status: int = 201) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
@@ -18,19 +17,11 @@ from connectors.redis.sent_forms import SentForms
 from marketplace.collections import NOTIFICATION_PREFERENCES, NOTIFICATIONS, USERS
 from marketplace.notifications.notices import Notice, Template
 from marketplace.notifications.preferences import unsubscribe_token
-from ops.stack import Stack
 from tests.kits.notifications import PLACED_MS, facts, low
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 LIST, READ, WANTED = "/v1/notifications", "/v1/notifications/read", "/v1/me/notification-preferences"
 FORM = {"content-type": "application/x-www-form-urlencoded"}
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def put(world: World, recipient: str, count: int, template: Template = Template.ORDER_CONFIRMED) -> list[str]:

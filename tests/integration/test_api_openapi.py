@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 
 import pytest
 
@@ -12,9 +12,8 @@ from ops.stack import Stack
 from tests.kits.api_requests import settle
 from tests.kits.depth import CHAOS, CHAOS_SEEDS, LONG
 from tests.kits.fuzzed_api import Fuzzed, fuzz, key_with_all_scopes
-from tests.kits.tenancy import Work, World, application, worlds_with_identity
+from tests.kits.tenancy import Run, World, application, worlds_with_identity
 
-Run = Callable[[Work], None]
 SEEDS = [1, *(pytest.param(seed, marks=LONG) for seed in (2, 3))]
 EXAMPLES = 1 if CHAOS_SEEDS < 3 else CHAOS_SEEDS
 SEQUENCES = 3 if CHAOS_SEEDS < 3 else 5 * CHAOS_SEEDS

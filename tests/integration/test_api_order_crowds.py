@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 
 import httpx
@@ -40,9 +40,8 @@ from tests.kits.orders import (
 )
 from tests.kits.served import processes
 from tests.kits.stack import polled
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World, tenancy_database
 
-Run = Callable[[Work], None]
 BUYERS = 200 if CHAOS_SEEDS >= 3 else 60
 UNITS = 20
 
@@ -51,11 +50,6 @@ UNITS = 20
 def database(stack: Stack) -> Iterator[str]:
     with tenancy_database(stack, drop=False) as name:
         yield name
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 @pytest.fixture(scope="module")

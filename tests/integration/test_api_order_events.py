@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 import httpx
-import pytest
 
 from api.orders.progress import MAX_OF_ACCOUNT
 from connectors.mongo.async_client import connect_async
@@ -20,21 +19,9 @@ from tests.kits.orders import confirm, goods, keyed, open_shop, ordered
 from tests.kits.served import served
 from tests.kits.stack import polled
 from tests.kits.tcp_proxy import TcpProxy
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 SECONDS = 15.0
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 class Stream:

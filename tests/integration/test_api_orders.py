@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from typing import Any
 
 import httpx
-import pytest
 
 from connectors.mongo.client import connect
 from connectors.mongo.sagas.orders import OrderRepository
@@ -45,15 +43,7 @@ from tests.kits.orders import (
     variant_of,
     wish,
 )
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
-
-Run = Callable[[Work], None]
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
+from tests.kits.tenancy import Run, World, run_in_world, tenancy_database
 
 
 async def nothing_is_placed(world: World) -> bool:

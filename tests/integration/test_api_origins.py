@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Final
 
 import httpx
@@ -10,11 +9,9 @@ import pytest
 
 from marketplace.collections import STORES
 from ops.reference.access import rules
-from ops.stack import Stack
 from tests.kits.api_requests import filled, ready_for, send_good, settle
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 PATHS: Final = sorted({path for _, path in rules()})
 IN_STORE: Final = [path for path in PATHS if "{store}" in path]
 ORIGINS: Final = {
@@ -34,12 +31,6 @@ ORIGINS: Final = {
     "empty": ("", False),
     "absent": (None, False),
 }
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def settled(world: World) -> None:

@@ -2,29 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from marketplace.catalog.products import ProductState
 from marketplace.collections import PRODUCT_SLUGS, PRODUCTS
-from ops.stack import Stack
 from tests.kits.products import product, put_products
 from tests.kits.shopping import put_reviews, review
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 MUG = "a1" * 16
 PUBLIC = "/v1/shops/shop/products/blue-mug/reviews"
 OWN = f"/v1/products/{MUG}/review"
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def shop(world: World) -> None:

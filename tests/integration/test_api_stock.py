@@ -2,26 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import httpx
-import pytest
 
 from marketplace.catalog.products import Product
 from marketplace.collections import PRODUCTS, STOCK, STOCK_MOVEMENTS
-from ops.stack import Stack
 from tests.kits.orders import confirm, count, drift, fill, goods, keyed, level, open_shop, place, refusal, variant_of
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 STOCK_PATH = "/v1/stores/shop/stock"
-
-
-@pytest.fixture(scope="module")
-def run(stack: Stack) -> Iterator[Run]:
-    with tenancy_database(stack) as database:
-        yield lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 async def move(world: World, what: str, sold: Product, quantity: int, **headers: str) -> httpx.Response:

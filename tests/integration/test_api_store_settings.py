@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -15,21 +15,9 @@ from ops.stack import Stack
 from runtime.breaker import CircuitBreaker
 from tests.kits.clicks import as_log, cut, encoding_of, event
 from tests.kits.clicks_pages import MemoryPages
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
+from tests.kits.tenancy import Run, World
 
-Run = Callable[[Work], None]
 RULE = {"match": "referrer", "value": "partner.example", "source": "partner", "medium": "affiliate"}
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
 
 
 @pytest.fixture

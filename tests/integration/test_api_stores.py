@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import httpx
@@ -25,20 +25,7 @@ from ops.stack import Stack
 from tests.kits.api_requests import filled
 from tests.kits.orders import DELIVERY, open_shop
 from tests.kits.stack import polled
-from tests.kits.tenancy import Work, World, run_in_world, tenancy_database
-
-Run = Callable[[Work], None]
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
-
-
-@pytest.fixture
-def run(stack: Stack, database: str) -> Run:
-    return lambda work: run_in_world(stack.urls.mongo, database, work)
+from tests.kits.tenancy import Run, World
 
 
 @pytest.fixture

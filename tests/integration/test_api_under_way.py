@@ -18,9 +18,8 @@ from marketplace.identity.tenancy import hash_of_secret
 from ops.reference.access import rules
 from ops.stack import Stack
 from tests.kits.api_requests import good_request, key_id_of, ready_for, send_good, settle
-from tests.kits.tenancy import Work, World, tenancy_database, without_counters, worlds_in_turn
+from tests.kits.tenancy import Run, World, tenancy_database, without_counters, worlds_in_turn
 
-Run = Callable[[Work], None]
 Loss = Callable[[World], Awaitable[None]]
 
 CHANGES = [

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Iterator
 from typing import Any
 
-import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -20,7 +18,7 @@ from marketplace.identity.tenancy import TenancyError
 from ops.stack import Stack
 from tests.kits.depth import CHAOS, CHAOS_SEEDS
 from tests.kits.products import product, put_products
-from tests.kits.tenancy import World, run_in_world, tenancy_database
+from tests.kits.tenancy import World, run_in_world
 
 # Room for four products, so that the limit is met.
 THERE_ALREADY = ENTITLEMENTS[Tier.FREE].products - 4
@@ -37,12 +35,6 @@ actions = st.one_of(
     st.tuples(st.just("remove category"), st.integers(0, 2), st.none()),
     st.tuples(st.just("import"), st.sampled_from(["mug", "bowl"]), st.integers(0, 4)),
 )
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
 
 
 async def own_products(world: World) -> list[dict[str, Any]]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Insights, Row, Scope
 from connectors.mongo.client import connect
 from connectors.mongo.stores import MongoStores
+from dashboards.ui.formats import duration, percent
 from marketplace.goals import FIRST_GOALS
 from marketplace.rollups import GRAINS
 from ops.cli import make_app
@@ -88,6 +91,38 @@ def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: 
     assert compared > 100
 
 
+def test_the_terminals_table_and_its_csv_have_the_rates_of_the_query_layer(world: World) -> None:
+    zone, asked = ZoneInfo(STORES["alpha"].timezone), ["report", "--store", "alpha", "--grain", "month"]
+    app = make_app(["report"])
+    for split in ("all", "page", "product"):
+        done = CliRunner().invoke(app, [*asked, "--dimension", split, "--csv"], env=world.environment)
+        rows = list(csv.DictReader(io.StringIO(done.stdout)))
+        found = world.insights.report(Scope("alpha", zone), "month", split)
+        assert [
+            (row["bucket"], row["value"], row["sessions"], row["bounce_rate"], row["session_seconds"]) for row in rows
+        ] == [
+            (
+                bucket_text(row, zone, "month"),
+                row.value,
+                str(row.numbers.sessions),
+                *("" if rate is None else str(round(rate, 6)) for rate in rates_of(row)),
+            )
+            for row in found
+        ]
+        assert ("title" in rows[0]) is (split == "product")
+    lines = CliRunner().invoke(app, asked, env=world.environment).stdout.splitlines()
+    shown = [line.strip().split(maxsplit=7)[6:] for line in lines[2:]]
+    months = world.insights.report(Scope("alpha", zone), "month", "all")
+    assert shown == [[percent(row.numbers.bounce_rate), duration(row.numbers.session_seconds)] for row in months]
+
+
+def rates_of(row: Row) -> tuple[float | None, float | None]:
+    numbers = row.numbers
+    if not numbers.sessions:
+        return None, None
+    return numbers.bounces / numbers.sessions, numbers.duration_ms / 1_000 / numbers.sessions
+
+
 def test_the_terminal_credits_visits_as_the_query_layer_does(world: World) -> None:
     app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone), attribution="last_non_direct")
     arguments = ["--store", "alpha", "--grain", "month", "--dimension", "channel", "--json"]
@@ -114,8 +149,11 @@ def test_the_terminal_reports_the_goals_of_a_store_by_every_dimension(world: Wor
                 for row in shown[name]
             ] == [(row.value, row.conversions, row.converted, row.visitors, row.rate) for row in rows]
     table = CliRunner().invoke(app, ["report", "--store", "alpha", "--goals"], env=world.environment).stdout
+    text = CliRunner().invoke(app, ["report", "--store", "alpha", "--goals", "--csv"], env=world.environment).stdout
     (reached,) = world.insights.conversions(scope, FIRST_GOALS[:1])[FIRST_GOALS[0].name]
     assert reached.conversions > 0
+    (row,) = (row for row in csv.DictReader(io.StringIO(text)) if row["goal"] == FIRST_GOALS[0].name)
+    assert (row["conversions"], row["converted"]) == (str(reached.conversions), str(reached.converted))
     line = next(line for line in table.splitlines() if FIRST_GOALS[0].name in line)
     assert line.split()[-4:] == [
         f"{reached.conversions:,}",

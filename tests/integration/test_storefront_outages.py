@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
 import httpx
-import pytest
 
 from api.identity.key_file import ensure_keys
 from api.identity.key_ring import KeyRing
@@ -28,19 +27,13 @@ from tests.kits.api_people import password_hash
 from tests.kits.buyers import PageReader
 from tests.kits.checkout import ADDRESS, card
 from tests.kits.storefront import COFFEE, products, settle
-from tests.kits.tenancy import World, run_in_world, tenancy_database
+from tests.kits.tenancy import World, run_in_world
 
 NOBODY_LISTENS = "127.0.0.1:9"
 HOST = "http://api.example"
 BUYER = {"marketplace-buyer": f"{'a' * 32}.{'b' * 32}.secret"}
 PRODUCT = f"/shop/{COFFEE}/cafe-de-olla"
 SEEN_BY_ALL = ("/shop", f"/shop/{COFFEE}", f"/shop/{COFFEE}/category/beans", "/shop/search?q=cafe", PRODUCT)
-
-
-@pytest.fixture(scope="module")
-def database(stack: Stack) -> Iterator[str]:
-    with tenancy_database(stack) as name:
-        yield name
 
 
 @asynccontextmanager

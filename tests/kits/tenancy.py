@@ -387,6 +387,8 @@ class World:
 
 
 Work = Callable[[World], Awaitable[None]]
+Run = Callable[[Work], None]
+"""Does work in a world of its own."""
 
 
 @contextmanager

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.mongo.salts import MemorySalts, SaltCache
+from connectors.mongo.stores import MemoryStores
 from ingest.imports.access_log import Destination, LogImport
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.selection import Selection
@@ -43,12 +44,13 @@ class Imports:
 
     def __init__(self) -> None:
         self.producer, self.clock = memory_producer(), SteppingClock(1_750_000_000_000)
-        self.salts = SaltCache(MemorySalts())
+        self.salts, self.stores = SaltCache(MemorySalts()), MemoryStores()
+        self.stores.upsert_store(SHOP)
 
     def run(self, data: bytes) -> list[tuple[str, str, str, int | None]]:
         """What all imports together have sent after this one; a file that is refused sends nothing."""
         retry = BoundedRetry(1.0, print, self.clock.step, self.clock.monotonic)
-        to = Destination(SHOP, self.producer, self.salts, self.clock.epoch_ms, retry)
+        to = Destination(SHOP, self.stores, self.producer, self.salts, self.clock.epoch_ms, retry)
         importing = LogImport(to, selection=EVERYTHING, progress=lambda _counts: None)
         try:
             (file,) = read_files([LogFile("x.log", io.BytesIO(data), None)], None, "UTC")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
@@ -11,7 +12,7 @@ import msgspec
 import pytest
 
 from marketplace.stores import hash_write_key, import_key, store_of_import_key
-from tests.kits.collector import SHOP, WRITE_KEY, Collector, running_collector
+from tests.kits.collector import SHOP, WRITE_KEY, Collector, eventually, running_collector
 
 KEY = import_key("shop", "6b" * 16)
 IMPORTING = replace(SHOP, import_key_hash=hash_write_key(KEY))
@@ -180,3 +181,13 @@ def test_what_is_no_import_key_names_no_store(key: str) -> None:
 
 def test_an_import_key_names_its_store() -> None:
     assert store_of_import_key(KEY) == "shop"
+
+
+def test_history_of_a_store_that_is_deleted_meanwhile_is_refused_within_some_seconds(collector: Collector) -> None:
+    assert send(collector, past(collector)).status_code == 202
+    collector.stores.documents["shop"] = {**collector.stores.documents["shop"], "deleted_at": datetime.now(UTC)}
+    collector.clock.step(5)
+    eventually(lambda: send(collector, past(collector)).status_code == 401, "the key is worth nothing")
+    taken = len(collector.clicks())
+    assert send(collector, past(collector)).json()["error"]["code"] == "import_key"
+    assert len(collector.clicks()) == taken

@@ -3,7 +3,8 @@ from __future__ import annotations
 import gzip
 import io
 from collections import Counter
-from datetime import UTC
+from collections.abc import Callable
+from datetime import UTC, datetime
 
 import msgspec
 import pytest
@@ -11,7 +12,8 @@ import pytest
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
-from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport
+from connectors.mongo.stores import MemoryStores
+from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport, StoreDeleted
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
 from ingest.imports.selection import Selection
@@ -35,6 +37,9 @@ class Kit:
     def __init__(self) -> None:
         self.producer: MemoryProducer = memory_producer()
         self.salts = MemorySalts()
+        self.stores = MemoryStores()
+        self.stores.upsert_store(SHOP)
+        self.after_batch: Callable[[], None] = lambda: None
         self.clock = SteppingClock(1_750_000_000_000)
         self.said: list[str] = []
         self.pauses: list[float] = []
@@ -55,9 +60,10 @@ class Kit:
         format: LineFormat | None = None,
     ) -> ImportCounts:
         retry = BoundedRetry(60.0, self.said.append, self.pause, self.clock.monotonic)
-        destination = Destination(SHOP, self.producer, SaltCache(self.salts), self.clock.epoch_ms, retry)
+        salts = SaltCache(self.salts)
+        destination = Destination(SHOP, self.stores, self.producer, salts, self.clock.epoch_ms, retry)
         importing = self.importing = LogImport(
-            destination, selection=selection, progress=lambda _counts: None, most_letters=most_letters
+            destination, selection=selection, progress=lambda _counts: self.after_batch(), most_letters=most_letters
         )
         reading = Reading(format or CombinedFormat())
         for number, data in enumerate(files):
@@ -380,3 +386,28 @@ def test_requests_of_another_time_than_was_asked_for_are_left_out_and_counted_an
     assert [click.key for click in kit.clicks()] == [click.key for click in whole.clicks()][1:4]
     everything = Selection("shop.example", all_requests=True, until_ms=begin)
     assert kit.run(data, selection=everything).sent == 0
+
+
+def test_an_import_whose_store_is_deleted_meanwhile_stops_within_a_second() -> None:
+    kit = Kit()
+
+    def delete() -> None:
+        kit.stores.documents["shop"] = {**kit.stores.documents["shop"], "deleted_at": datetime(2026, 1, 1, tzinfo=UTC)}
+        kit.clock.step(1)
+
+    kit.after_batch = delete
+    with pytest.raises(StoreDeleted, match="store shop was deleted meanwhile: nothing more is imported into it"):
+        kit.run(line(1) * (BATCH_LINES * 2))
+    assert kit.importing is not None
+    assert len(kit.clicks()) == kit.importing.counts.sent == BATCH_LINES
+
+
+def test_an_import_goes_on_while_mongo_cannot_say_whether_its_store_is_there() -> None:
+    kit = Kit()
+
+    def hide() -> None:
+        kit.stores.available = False
+        kit.clock.step(1)
+
+    kit.after_batch = hide
+    assert kit.run(line(1) * (BATCH_LINES * 2)).sent == BATCH_LINES * 2
