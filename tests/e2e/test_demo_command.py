@@ -55,7 +55,8 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     summary = json.loads(out)
     assert summary["ok"] is True
     assert summary["sent"] == CLICKS == summary["accepted"] + summary["rejected"]
-    assert summary["received"] == summary["accepted"] + summary["broken_in_the_topic"]
+    orders = summary["orders"]
+    assert summary["received"] == summary["accepted"] + orders["events_accepted"] + summary["broken_in_the_topic"]
     assert sum(summary["outcomes"].values()) == summary["received"]
     assert all(count > 0 for count in summary["outcomes"].values()), summary["outcomes"]
     assert summary["ledger_difference"] == 0
@@ -63,8 +64,9 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert summary["oracle"]["differences"] == 0
     assert len(summary["stores"]) == 5
     assert 0 < summary["click_to_queryable_ms"]["p50"] <= summary["click_to_queryable_ms"]["p99"]
-    orders = summary["orders"]
     assert orders["placed"] >= ORDERS / 2
+    ended = {**orders["reasons"], **orders["states"]}
+    assert sum(orders["paid"].values()) == sum(ended.get(end, 0) for end in ("confirmed", "buyer", "seller"))
     assert sum(orders["states"].values()) == orders["placed"]
     assert set(orders["states"]) <= {"confirmed", "cancelled"}
     assert (orders["reconciler"]["clean"], orders["recount"]["differences"], orders["stuck"]) == (True, 0, 0)

@@ -18,3 +18,8 @@ class Places:
     api: str
     provider: str
     provider_key: str = field(default="", repr=False)
+
+    @property
+    def storefront(self) -> str:
+        """The storefront's, without a slash at the end."""
+        return f"{self.api}/shop"

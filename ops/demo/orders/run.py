@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -19,6 +20,7 @@ from marketplace.sagas.reconcile import is_settled
 from ops.demo.orders.buyers import Buyer, ensure_buyers
 from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import plan
 from ops.demo.orders.play import Market, Play, Played, signed_in
@@ -46,6 +48,7 @@ class OrdersRun:
         printer: Reports progress.
         seed: Of the chance.
         count: How many orders are planned.
+        pages: What the storefront's pages send meanwhile; None where nothing counts.
     """
 
     def __init__(
@@ -56,8 +59,9 @@ class OrdersRun:
         printer: ProgressPrinter,
         seed: int,
         count: int,
+        pages: Pages | None = None,
     ) -> None:
-        self._settings, self._places, self._sellers = settings, places, sellers
+        self._settings, self._places, self._sellers, self._pages = settings, places, sellers, pages
         self._printer, self._seed, self._count = printer, seed, count
 
     def play(self, watch: Callable[[], None] = lambda: None) -> OrderNumbers:
@@ -68,6 +72,7 @@ class OrdersRun:
 
         Raises:
             DemoFailed: A service does not answer, or orders do not end in time.
+            SendFailed: The collector does not take what pages send.
             Unavailable: A part was unavailable for too long.
         """
         with ExitStack() as people:
@@ -95,7 +100,7 @@ class OrdersRun:
 
     def _place(self, market: Market, buyers: list[Buyer], people: list[Person], watch: Callable[[], None]) -> Played:
         planned = plan(self._seed, self._count, len(buyers), market.variants, self._scarce)
-        play = Play(self._places, buyers, people, market, lambda count: self._printer.count(count, f"{count:,} orders"))
+        play = Play(self._places, buyers, people, market, self._pages, self._show)
         worker = Background(lambda: play.run(planned), "orders")
         worker.start()
         try:
@@ -106,6 +111,9 @@ class OrdersRun:
             play.stop()
             raise
         return worker.result()
+
+    def _show(self, count: int) -> None:
+        self._printer.count(count, f"{count:,} orders")
 
     def _settle(self, watch: Callable[[], None]) -> None:
         deadline = time.monotonic() + _SETTLE_SECONDS
@@ -123,10 +131,14 @@ class OrdersRun:
                 time.sleep(_POLL_SECONDS)
 
     def _conclude(self, played: Played, market: Market) -> OrderNumbers:
-        numbers = OrderNumbers(
-            placed=len(played.placed), refused=dict(played.refused), replayed=played.replayed, mistakes=played.mistakes
-        )
+        numbers = OrderNumbers(placed=len(played.placed), refused=dict(played.refused), replayed=played.replayed)
+        numbers.mistakes = list(played.mistakes)
         orders = self._read(played, market)
+        if self._pages is not None:
+            numbers.events, numbers.events_accepted = self._pages.sent, self._pages.accepted
+            numbers.paid = dict(Counter(played.placed[own] for own in played.paid))
+            confirmed = {own for own, order in orders.items() if order["state"] == "confirmed"}
+            numbers.mistakes += [f"no page has said that {own} is paid" for own in sorted(confirmed - played.paid)]
         for order in orders.values():
             numbers.states[order["state"]] = numbers.states.get(order["state"], 0) + 1
             if order["state"] == "cancelled":
