@@ -25,7 +25,7 @@ from tests.kits.demo import ROOT, accounts_in, command, files_with, lines_of
 from tests.kits.depth import LONG
 from tests.kits.processes import processes_marked, wait_until
 
-CLICKS, ORDERS = 1_500, 16
+CLICKS, ORDERS = 800, 8
 EMAILS = ["owner@brooklyn-coffee.example", "analyst@berlin-bikes.example", "admin@marketplace.example"]
 
 
@@ -101,12 +101,12 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
 
 def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -> None:
     data = temporary / "data"
-    flags = ("--detach", "--clicks", "800", "--orders", "8", "--rate", "60", "--json", "--data", str(data))
+    flags = ("--detach", "--clicks", "500", "--orders", "4", "--rate", "30", "--json", "--data", str(data))
     with command("demo", *flags, temporary=temporary) as demo:
         out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
     summary = json.loads(out)
-    assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (800, 0, 5)
+    assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (500, 0, 5)
     assert f"marketplace down --data {os.path.relpath(data, temporary)}" in err
 
     state = running_state(data)

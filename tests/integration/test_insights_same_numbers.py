@@ -88,6 +88,13 @@ def test_the_terminal_reports_what_the_query_layer_answers(world: World, store: 
     assert compared > 100
 
 
+def test_reports_of_all_dimensions_at_once_are_those_of_each(world: World) -> None:
+    scope = Scope("alpha", ZoneInfo(STORES["alpha"].timezone))
+    for grain in GRAINS:
+        at_once = world.insights.reports(scope, grain, SPLITS)
+        assert at_once == {split: world.insights.report(scope, grain, split) for split in SPLITS}
+
+
 def test_the_terminal_credits_visits_as_the_query_layer_does(world: World) -> None:
     app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone), attribution="last_non_direct")
     arguments = ["--store", "alpha", "--grain", "month", "--dimension", "channel", "--json"]

@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ops.demo.orders.plan import Wish
 from ops.demo.services.sender import Sender, Target
-from ops.demo.traffic.people import Visitors
+from ops.demo.traffic.people import Source, Visitors
 from ops.demo.traffic.requests import Post
 from ops.demo.traffic.season import Season
 from ops.demo.traffic.shops import Shop
@@ -93,13 +93,11 @@ class Visit:
     ) -> None:
         self._pages, self._wishes, self._offers, self._now_ms = pages, wishes, offers, now_ms
         self._rng = random.Random(f"visit {key}")
-        shop = pages.shops[wishes[0].store]
-        visitors = Visitors(shop, self._rng)
-        visitors.campaign = Season((shop,), now_ms).campaign(shop, now_ms, self._rng.random())
-        self._source, self._person = visitors.source(), visitors.stranger()
+        self._person = Visitors(pages.shops[wishes[0].store], self._rng).stranger()
         # Whoever is signed in has a browser that keeps something, so it keeps the id of m.js, too.
         self._visitor_id = self._person.visitor_id or f"{self._rng.getrandbits(128):032x}"
-        self._at_ms, self._page, self._before = 0, "", self._source.referrer
+        self._known = set[str]()
+        self._at_ms, self._page, self._before = 0, "", ""
         self._events: dict[str, list[dict[str, Any]]] = {}
 
     def until_sent(self, added: Collection[str]) -> list[Post]:
@@ -123,7 +121,8 @@ class Visit:
             now_ms: When, epoch ms.
         """
         if len(orders) == 1:
-            self._view(orders[0]["store"], f"/orders/{orders[0]['id']}", query="placed=1")
+            self._turn(f"/orders/{orders[0]['id']}", "placed=1")
+            self._add(orders[0]["store"], type="view")
         else:
             self._turn(f"/checkout/{orders[0]['checkout']}")
         self._count("place_order", "placed", orders, is_alone=len(orders) == 1)
@@ -141,9 +140,12 @@ class Visit:
         return self._posts(now_ms)
 
     def _look(self, wish: Wish, *, put_in: bool) -> None:
-        offer = self._offers[wish.variant]
-        query = "" if self._page else self._source.query
-        self._view(wish.store, f"/{wish.store}/{offer.slug}", query=query, product=wish.product)
+        offer, source = self._offers[wish.variant], self._source_of(wish.store)
+        path, query = f"/{wish.store}/{offer.slug}", "" if source is None else source.query
+        self._turn(path, query)
+        if source is not None:
+            self._before = source.referrer
+        self._add(wish.store, type="view", product=wish.product)
         self._pass(_LOOKS_MS)
         self._add(wish.store, type="click", target="add-to-cart", product=wish.product)
         if put_in:
@@ -157,11 +159,13 @@ class Visit:
         # The cart and the checkout are pages of a store where all in them is of that one.
         own = stores[0] if len(stores) == 1 else ""
         if own:
-            self._view(own, "/cart")
+            self._turn("/cart")
+            self._add(own, type="view")
             self._pass(_READS_CART_MS)
             self._add(own, type="click", target="checkout")
             self._at_ms += _ANSWERED_MS
-            self._view(own, "/checkout")
+            self._turn("/checkout")
+            self._add(own, type="view")
         else:
             self._pass(_READS_CART_MS)
             self._turn("/checkout")
@@ -188,15 +192,19 @@ class Visit:
             event_id = f"order-{order['id']}-{what}"
             self._add(order["store"], with_referrer=is_alone, type="event", name=name, event_id=event_id, **event)
 
-    def _view(self, store: str, path: str, *, query: str = "", **fields: Any) -> None:
-        self._turn(path)
-        self._page += f"?{query}" if query else ""
-        self._add(store, type="view", **fields)
+    def _source_of(self, store: str) -> Source | None:
+        """Where the link to a store's first page is; None for its other pages. Each store is found on its own."""
+        if store in self._known:
+            return None
+        self._known.add(store)
+        shop = self._pages.shops[store]
+        visitors = Visitors(shop, self._rng)
+        visitors.campaign = Season((shop,), self._now_ms).campaign(shop, self._now_ms, self._rng.random())
+        return visitors.source()
 
-    def _turn(self, path: str) -> None:
+    def _turn(self, path: str, query: str = "") -> None:
         """Go on to another page."""
-        self._before = self._page or self._before
-        self._page = f"{self._pages.url}{path}"
+        self._before, self._page = self._page, f"{self._pages.url}{path}{query and '?'}{query}"
 
     def _add(self, store: str, *, with_referrer: bool = True, **fields: Any) -> None:
         event = {"event_id": f"{self._rng.getrandbits(96):024x}", "at": self._at_ms, "url": self._page, **fields}

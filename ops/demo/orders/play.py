@@ -16,7 +16,7 @@ import httpx
 
 from connectors.errors import Unavailable
 from ops.demo.orders.buyers import Buyer
-from ops.demo.orders.client import Person
+from ops.demo.orders.client import Person, client_of
 from ops.demo.orders.numbers import ENDED
 from ops.demo.orders.pages import Offer, Pages, Visit
 from ops.demo.orders.places import Places
@@ -30,11 +30,11 @@ _PAID: Final = frozenset({"paid", "confirmed"})
 """States in which the page of an order says that it is paid."""
 
 _END_SECONDS: Final = 90.0
-_COUNTED: Final = 8
-"""Variants of each shop whose stock is counted."""
+COUNTED: Final = 8
+"""Variants of each shop whose stock is counted, at most."""
 
-_OFFERED: Final = 12
-"""Products of each shop that are ordered; to look at more of them at once costs more than a free plan allows."""
+_BESIDE: Final = 4
+"""Products of each shop that are ordered beside these; to look at more at once costs more than a free plan allows."""
 
 _ENOUGH: Final = 400
 
@@ -78,6 +78,7 @@ class Market:
 
     Args:
         sellers: Who sells, by the slugs of their stores.
+        counted: Of how many variants of each shop stock is counted, if it is.
 
     Attributes:
         variants: What can be bought, the best-rated ones first.
@@ -85,8 +86,8 @@ class Market:
         counted: Ids of the variants whose stock is counted.
     """
 
-    def __init__(self, sellers: dict[str, Person]) -> None:
-        self.sellers = sellers
+    def __init__(self, sellers: dict[str, Person], counted: int = COUNTED) -> None:
+        self.sellers, self._to_count = sellers, counted
         self.variants: list[Wish] = []
         self.offers: dict[str, Offer] = {}
         self.counted: set[str] = set()
@@ -103,7 +104,7 @@ class Market:
         """
         by_store = self.look()
         for slug, wishes in by_store.items():
-            for place, wish in enumerate(wishes[:_COUNTED]):
+            for place, wish in enumerate(wishes[: self._to_count]):
                 self._receive(slug, wish, few if place == 0 else _ENOUGH, run)
         scarce = next(iter(by_store.values()))[0]
         self.variants.remove(scarce)
@@ -120,7 +121,7 @@ class Market:
         return by_store
 
     def _for_sale(self, slug: str) -> list[Wish]:
-        best: dict[str, str | int] = {"sort": "rating", "limit": _OFFERED}
+        best: dict[str, str | int] = {"sort": "rating", "limit": self._to_count + _BESIDE}
         found = _json(self.sellers[slug].ask("GET", f"/v1/shops/{slug}/search", params=best))
         wishes = []
         for hit in found["hits"]:
@@ -129,7 +130,7 @@ class Market:
             if variant["availability"] != "none":
                 wishes.append(Wish(slug, product["id"], variant["id"], 1))
                 self.offers[variant["id"]] = Offer(product["slug"], variant["price_minor"], product["currency"])
-        if len(wishes) < _COUNTED:
+        if len(wishes) < self._to_count:
             raise DemoFailed(f"the shop {slug} sells too little to order from")
         return wishes
 
@@ -174,7 +175,7 @@ class Play:
         done: Callable[[int], None] = lambda count: None,
     ) -> None:
         self._places, self._buyers, self._people, self._market = places, buyers, people, market
-        self._pages = pages
+        self._pages, self._provider = pages, client_of(places.provider)
         self._done, self._count, self._lock = done, 0, Lock()
         self._stopped = False
         self.played = Played()
@@ -199,6 +200,8 @@ class Play:
             except BaseException:
                 self.stop()
                 raise
+            finally:
+                self._provider.close()
         return self.played
 
     def stop(self) -> None:
@@ -285,7 +288,7 @@ class Play:
 
         def make() -> str:
             try:
-                made = httpx.post(f"{self._places.provider}/v1/methods", json=card, timeout=10)
+                made = self._provider.post("/v1/methods", json=card)
             except httpx.HTTPError as error:
                 raise Unavailable(f"the payment provider does not answer: {type(error).__name__}") from error
             token: str = _json(made)["token"]

@@ -23,7 +23,7 @@ from ops.demo.orders.numbers import OrderNumbers
 from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import plan
-from ops.demo.orders.play import Market, Play, Played, signed_in
+from ops.demo.orders.play import COUNTED, Market, Play, Played, signed_in
 from ops.demo.orders.recount import Recount, read_operations, read_told, recount
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background, retry_unavailable
@@ -35,6 +35,7 @@ from runtime.sections import Settings
 _SETTLE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.2
 _SHOWN: Final = 5
+_FEWEST_COUNTED: Final = 3
 _MONGO_SECONDS: Final = 10.0
 
 
@@ -87,13 +88,13 @@ class OrdersRun:
 
     def _open(self, people: ExitStack) -> tuple[Market, list[Buyer]]:
         with self._printer.phase("stock", "Counting the shops' stock"):
-            sellers = {
-                slug: people.enter_context(closing(Person(self._places.api, each.email, each.password)))
-                for each in self._sellers
-                if each.who != "analyst"
-                for slug in each.stores
-            }
-            market = Market(sellers)
+            sellers = dict[str, Person]()
+            for each in self._sellers:
+                if each.who != "analyst":
+                    person = people.enter_context(closing(Person(self._places.api, each.email, each.password)))
+                    sellers |= dict.fromkeys(each.stores, person)
+            # Few orders need few of them: to count one takes as long as to order one.
+            market = Market(sellers, min(COUNTED, max(_FEWEST_COUNTED, self._count // 4)))
             self._scarce = market.open(uuid.uuid4().hex[:8], few=max(1, self._count // 12))
             buyers = retry_unavailable(lambda: ensure_buyers(self._settings, datetime.now(UTC)))
         return market, buyers
