@@ -220,7 +220,8 @@ class Play:
                 self._count += 1
                 self._done(self._count)
         for placed in later:
-            self._afterwards(person, placed)
+            if placed.visit is not None or placed.then is not Then.NOTHING:
+                self._afterwards(person, placed)
 
     def _order(self, person: Person, buyer: Buyer, planned: PlannedOrder) -> _Placed | None:
         key, added = uuid.uuid4().hex, set[str]()
