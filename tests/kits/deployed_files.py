@@ -17,7 +17,7 @@ import yaml
 
 from connectors.kafka.client_config import KafkaSecurity
 from ops.reference.settings import SECTIONS
-from ops.stack.parts.connect_worker import worker_settings
+from ops.stack.parts.connect import worker_settings
 from ops.stack.parts.kafka_nodes import kafka_properties
 from runtime.logs import LOG_FORMATS
 from tests.kits.compose import CORE, FILE, ROOT, Deployment, read_compose, without

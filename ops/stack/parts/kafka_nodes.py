@@ -27,14 +27,9 @@ def kafka_java(java: str, jars: Path, archive: Path | None = None) -> list[str]:
     without threads of its own are up in half the processor time. `MARKETPLACE_KAFKA_OPTS` comes last and wins.
     """
     run = [java, "-cp", f"{jars}/*", "-Xmx512m", "-Xms128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1"]
-    run += with_archive(archive)
+    run += [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive else []
     run += ["-Dorg.slf4j.simpleLogger.defaultLogLevel=warn", "-Dorg.slf4j.simpleLogger.showDateTime=true"]
     return [*run, "-Djava.awt.headless=true", *os.environ.get("MARKETPLACE_KAFKA_OPTS", "").split()]
-
-
-def with_archive(archive: Path | None) -> list[str]:
-    """Java's options for classes that were written to a file; one that does not fit is passed over silently."""
-    return [f"-XX:SharedArchiveFile={archive}", "-Xlog:cds=off", "-Xlog:cds+dynamic=off"] if archive else []
 
 
 def kafka_specs(

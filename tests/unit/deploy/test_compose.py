@@ -18,7 +18,7 @@ import yaml
 from connectors.kafka.client_config import KafkaSecurity
 from connectors.mongo.replica_set import REPLICA_SET
 from ops.deploy.secrets import make_secrets
-from ops.stack.parts.connect_worker import worker_settings
+from ops.stack.parts.connect import worker_settings
 from ops.stack.registry import REGISTRY
 from tests.kits.compose import (
     CORE,

@@ -11,7 +11,7 @@ from marketplace.settings import Urls
 from marketplace.topics import CONNECT_TOPICS
 from ops.stack.components import Launch
 from ops.stack.errors import StackError
-from ops.stack.parts.connect_worker import worker_settings
+from ops.stack.parts.connect import worker_settings
 from ops.stack.registry import REGISTRY
 
 PASSWORD = 'hun"ter\\2'
