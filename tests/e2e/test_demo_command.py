@@ -107,6 +107,7 @@ def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -
     assert demo.returncode == 0, err
     summary = json.loads(out)
     assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (500, 0, 5)
+    assert summary["orders"]["events"] == summary["orders"]["events_accepted"] > summary["orders"]["placed"]
     assert f"marketplace down --data {os.path.relpath(data, temporary)}" in err
 
     state = running_state(data)

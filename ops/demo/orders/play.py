@@ -299,19 +299,19 @@ class Play:
 
     def _afterwards(self, person: Person, placed: _Placed) -> None:
         """Look at the page of what was ordered until it has ended, and do what was planned then."""
-        deadline, pause, told = time.monotonic() + _END_SECONDS, _STEP_SECONDS, set[str]()
+        deadline, pause, shown = time.monotonic() + _END_SECONDS, _STEP_SECONDS, set[str]()
         while True:
             orders = _json(person.ask("GET", f"/v1/checkouts/{placed.orders[0]['checkout']}"))["orders"]
-            paid = [each for each in orders if each["state"] in _PAID and each["id"] not in told]
+            paid = [each for each in orders if each["state"] in _PAID and each["id"] not in shown]
             if paid and self._pages is not None and placed.visit is not None:
-                told |= {each["id"] for each in paid}
+                shown |= {each["id"] for each in paid}
                 self._pages.send(placed.visit.paid(paid, len(orders), _now_ms()))
             if {each["state"] for each in orders} <= ENDED or time.monotonic() > deadline:
                 break
             time.sleep(pause)
             pause = min(_LONGEST_STEP_SECONDS, 1.5 * pause)
         with self._lock:
-            self.played.paid |= told
+            self.played.paid |= shown
         for order in orders:
             if order["state"] == "confirmed" and placed.then is not Then.NOTHING:
                 self._act(person, order, placed.then)
