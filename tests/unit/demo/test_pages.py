@@ -7,15 +7,17 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 
 from marketplace.goals import FIRST_GOALS, is_reached
 from ops.demo.orders.pages import Offer, Pages, Visit
+from ops.demo.orders.places import Places
 from ops.demo.orders.plan import Wish
 from ops.demo.services.sender import Target
 from ops.demo.traffic.requests import Post
-from ops.demo.traffic.shops import SHOPS
+from ops.demo.traffic.shops import SHOPS, store_of
 from tests.kits.demo_posts import NOW_MS, collect
 
 STOREFRONT = Path(__file__).resolve().parents[3] / "api" / "storefront"
@@ -113,6 +115,11 @@ def test_all_that_leads_to_an_order_lies_in_the_minutes_before() -> None:
     times = [each["occurred_at"] for each in events(visit(BEANS, CUP).until_sent({"v1", "v2"}))]
     assert times == sorted(times)
     assert NOW_MS - 10 * 60_000 < times[0] < times[-1] <= NOW_MS
+
+
+@pytest.mark.parametrize("api", ["http://127.0.0.1:8000", "http://api:8000"])
+def test_the_pages_are_on_a_host_that_is_the_stores_own_wherever_the_api_is(api: str) -> None:
+    assert urlsplit(Places(api, "").storefront).hostname in store_of(SHOPS[0], COFFEE, 1).domains
 
 
 @pytest.mark.parametrize("wishes", [(BEANS,), (BEANS, CUP, BIKE)])
