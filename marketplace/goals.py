@@ -100,10 +100,12 @@ def reachable(goal: Goal) -> Goal:
     return goal
 
 
+PAID: Final = Goal("Paid", "event", "purchase")
+
 FIRST_GOALS: Final = (
     Goal("Put into the cart", "event", "add_to_cart"),
     Goal("Began a checkout", "event", "begin_checkout"),
-    Goal("Paid", "event", "purchase"),
+    PAID,
 )
 """What every store begins with: the named events of its pages on this platform."""
 

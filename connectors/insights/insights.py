@@ -119,6 +119,21 @@ class Insights:
             )
         return [Row(_bucket(row.key), row.answer, row.numbers) for row in rows]
 
+    def reports(self, scope: Scope, grain: str, splits: Sequence[str]) -> dict[str, list[Row]]:
+        """The reports of several dimensions, by at most two queries: for little more than the cost of two reports.
+
+        Args:
+            scope: The store, time and filters.
+            grain: ``hour``, ``day`` or ``month``.
+            splits: Registered dimensions.
+        """
+        check_grain(grain)
+        found: dict[str, list[Row]] = {split: [] for split in splits}
+        for group in _alike(scope, splits):
+            for row in self._ask(scope, grain, group, "ORDER BY k, views + actions DESC, sessions DESC, answer"):
+                found[row.split].append(Row(_bucket(row.key), row.answer, row.numbers))
+        return found
+
     def breakdowns(
         self, scope: Scope, splits: Sequence[str], limit: int = 10, order: str | Mapping[str, str] = "visitors"
     ) -> dict[str, Breakdown]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
@@ -128,6 +129,11 @@ class Analytics:
             Unavailable: ClickHouse is unavailable.
         """
         return self.report_of(Scope(store, zone, since, until, bots), grain, split)
+
+    def reports_of(self, scope: Scope, grain: str, splits: Sequence[str]) -> dict[str, list[ReportRow]]:
+        """Reports of several dimensions; see :meth:`Insights.reports`."""
+        found = self._insights.reports(scope, grain, splits)
+        return {split: [_row(row, grain, split, scope.zone) for row in rows] for split, rows in found.items()}
 
     def report_of(self, scope: Scope, grain: str, split: str, limit: int | None = None) -> list[ReportRow]:
         """Numbers by bucket and value of a scope, filters included; see :meth:`Insights.report`."""

@@ -25,7 +25,7 @@ from tests.kits.demo import ROOT, accounts_in, command, files_with, lines_of
 from tests.kits.depth import LONG
 from tests.kits.processes import processes_marked, wait_until
 
-CLICKS, ORDERS = 1_500, 16
+CLICKS, ORDERS = 800, 8
 EMAILS = ["owner@brooklyn-coffee.example", "analyst@berlin-bikes.example", "admin@marketplace.example"]
 
 
@@ -55,7 +55,8 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     summary = json.loads(out)
     assert summary["ok"] is True
     assert summary["sent"] == CLICKS == summary["accepted"] + summary["rejected"]
-    assert summary["received"] == summary["accepted"] + summary["broken_in_the_topic"]
+    orders = summary["orders"]
+    assert summary["received"] == summary["accepted"] + orders["events_accepted"] + summary["broken_in_the_topic"]
     assert sum(summary["outcomes"].values()) == summary["received"]
     assert all(count > 0 for count in summary["outcomes"].values()), summary["outcomes"]
     assert summary["ledger_difference"] == 0
@@ -63,8 +64,9 @@ def test_once_agrees_with_the_oracle_and_leaves_nothing_behind(temporary: Path) 
     assert summary["oracle"]["differences"] == 0
     assert len(summary["stores"]) == 5
     assert 0 < summary["click_to_queryable_ms"]["p50"] <= summary["click_to_queryable_ms"]["p99"]
-    orders = summary["orders"]
     assert orders["placed"] >= ORDERS / 2
+    ended = {**orders["reasons"], **orders["states"]}
+    assert sum(orders["paid"].values()) == sum(ended.get(end, 0) for end in ("confirmed", "buyer", "seller"))
     assert sum(orders["states"].values()) == orders["placed"]
     assert set(orders["states"]) <= {"confirmed", "cancelled"}
     assert (orders["reconciler"]["clean"], orders["recount"]["differences"], orders["stuck"]) == (True, 0, 0)
@@ -99,12 +101,13 @@ def test_ctrl_c_closes_the_live_demo_in_order(temporary: Path) -> None:
 
 def test_a_detached_demo_goes_on_once_and_ends_with_its_stack(temporary: Path) -> None:
     data = temporary / "data"
-    flags = ("--detach", "--clicks", "800", "--orders", "8", "--rate", "60", "--json", "--data", str(data))
+    flags = ("--detach", "--clicks", "500", "--orders", "4", "--rate", "30", "--json", "--data", str(data))
     with command("demo", *flags, temporary=temporary) as demo:
         out, err = demo.communicate(timeout=380)
     assert demo.returncode == 0, err
     summary = json.loads(out)
-    assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (800, 0, 5)
+    assert (summary["sent"], summary["ledger_difference"], len(summary["stores"])) == (500, 0, 5)
+    assert summary["orders"]["events"] == summary["orders"]["events_accepted"] > summary["orders"]["placed"]
     assert f"marketplace down --data {os.path.relpath(data, temporary)}" in err
 
     state = running_state(data)

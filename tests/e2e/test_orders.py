@@ -23,7 +23,7 @@ from tests.kits.order_market import Kills, OrderMarket, order_stack
 from tests.kits.stack import command, eventually
 
 TARGETS: Final = ("consumers", "connect", "kafka", "mongo", "payments", "relay", "api")
-ORDERS: Final = 60
+ORDERS: Final = 40
 SEEDS: Final = range(1, 1 + CHAOS_SEEDS)
 BUYERS, PIECES = 200, 20
 ADDRESS: Final = {"name": "Ann", "street": "Hill Road 7", "city": "Berlin", "country": "DE"}

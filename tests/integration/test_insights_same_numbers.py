@@ -123,6 +123,13 @@ def rates_of(row: Row) -> tuple[float | None, float | None]:
     return numbers.bounces / numbers.sessions, numbers.duration_ms / 1_000 / numbers.sessions
 
 
+def test_reports_of_all_dimensions_at_once_are_those_of_each(world: World) -> None:
+    scope = Scope("alpha", ZoneInfo(STORES["alpha"].timezone))
+    for grain in GRAINS:
+        at_once = world.insights.reports(scope, grain, SPLITS)
+        assert at_once == {split: world.insights.report(scope, grain, split) for split in SPLITS}
+
+
 def test_the_terminal_credits_visits_as_the_query_layer_does(world: World) -> None:
     app, scope = make_app(["report"]), Scope("alpha", ZoneInfo(STORES["alpha"].timezone), attribution="last_non_direct")
     arguments = ["--store", "alpha", "--grain", "month", "--dimension", "channel", "--json"]

@@ -12,11 +12,13 @@ from typing import Final
 
 from connectors.errors import Unavailable
 from ops.demo.orders.buyers import Buyer, ensure_buyers
+from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import PlannedOrder, Then, plan
 from ops.demo.orders.play import Market, Play, signed_in
 from ops.demo.services.background import retry_unavailable
 from ops.demo.services.demo_processes import DemoFailed
+from ops.demo.services.sender import SendFailed
 from runtime.sections import Settings
 
 log = logging.getLogger("ops.demo.orders")
@@ -34,7 +36,7 @@ class LiveOrders:
     Args:
         settings: Mongo's URL and the database.
         places: Where orders go.
-        slugs: The shops.
+        pages: What the storefront's pages send meanwhile, and the shops.
         seed: Of the chance.
         per_minute: How many, on average.
 
@@ -42,8 +44,8 @@ class LiveOrders:
         placed: How many were.
     """
 
-    def __init__(self, settings: Settings, places: Places, slugs: Sequence[str], seed: int, per_minute: float) -> None:
-        self._settings, self._places, self._slugs = settings, places, slugs
+    def __init__(self, settings: Settings, places: Places, pages: Pages, seed: int, per_minute: float) -> None:
+        self._settings, self._places, self._pages = settings, places, pages
         self._seed, self._per_minute = seed, per_minute
         self._stop = threading.Event()
         self.placed = 0
@@ -53,7 +55,7 @@ class LiveOrders:
         while not self._stop.is_set():
             try:
                 self._order()
-            except (DemoFailed, Unavailable) as error:
+            except (DemoFailed, SendFailed, Unavailable) as error:
                 log.warning("orders pause for %.0f s: %s", _AGAIN_SECONDS, error)
                 self._stop.wait(_AGAIN_SECONDS)
 
@@ -64,13 +66,13 @@ class LiveOrders:
     def _order(self) -> None:
         buyers = retry_unavailable(lambda: ensure_buyers(self._settings, datetime.now(UTC), _BUYERS))
         with signed_in(self._places.api, buyers) as people:
-            market = Market(dict.fromkeys(self._slugs, people[0]))
+            market = Market(dict.fromkeys(self._pages.shops, people[0]))
             market.look()
             chance = random.Random(f"live {self._seed}")
             for planned in self._planned(buyers, market):
                 if self._stop.wait(chance.expovariate(self._per_minute / 60)):
                     return
-                play = Play(self._places, buyers, people, market)
+                play = Play(self._places, buyers, people, market, self._pages)
                 self.placed += len(play.run([planned]).placed)
 
     def _planned(self, buyers: Sequence[Buyer], market: Market) -> Iterator[PlannedOrder]:

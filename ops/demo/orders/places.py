@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
+
+from ops.demo.traffic.shops import LOCAL_HOSTS
 
 
 @dataclass(frozen=True)
@@ -18,3 +21,11 @@ class Places:
     api: str
     provider: str
     provider_key: str = field(default="", repr=False)
+
+    @property
+    def storefront(self) -> str:
+        """The storefront's as browsers know it, without a slash at the end.
+
+        Within a deployment the API has a name that no browser knows. The demo's stores take this machine for their own.
+        """
+        return f"{self.api if urlsplit(self.api).hostname in LOCAL_HOSTS else 'https://localhost'}/shop"

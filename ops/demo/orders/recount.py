@@ -12,10 +12,9 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-import httpx
-
 from connectors.kafka.client_config import KafkaConnection
 from connectors.kafka.reader import PartitionReader
+from ops.demo.orders.client import client_of
 
 _TOPIC: Final = "orders.events.v1"
 _ROUNDS: Final = 300
@@ -152,9 +151,11 @@ def read_operations(provider: str, api_key: str) -> list[dict[str, Any]]:
     """
     found: list[dict[str, Any]] = []
     after: int | None = 0
-    with httpx.Client(base_url=provider, headers={"authorization": f"Bearer {api_key}"}, timeout=20) as client:
+    headers = {"authorization": f"Bearer {api_key}"}
+    with client_of(provider) as client:
         while after is not None:
-            page = client.get("/v1/operations", params={"after": after, "limit": 500}).raise_for_status().json()
+            asked = {"after": after, "limit": 500}
+            page = client.get("/v1/operations", params=asked, headers=headers).raise_for_status().json()
             found += page["operations"]
             after = page["next"]
     return found

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing
 from datetime import UTC, datetime
@@ -19,9 +20,10 @@ from marketplace.sagas.reconcile import is_settled
 from ops.demo.orders.buyers import Buyer, ensure_buyers
 from ops.demo.orders.client import Person
 from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.orders.plan import plan
-from ops.demo.orders.play import Market, Play, Played, signed_in
+from ops.demo.orders.play import COUNTED, Market, Play, Played, signed_in
 from ops.demo.orders.recount import Recount, read_operations, read_told, recount
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.services.background import Background, retry_unavailable
@@ -33,6 +35,7 @@ from runtime.sections import Settings
 _SETTLE_SECONDS: Final = 120.0
 _POLL_SECONDS: Final = 0.2
 _SHOWN: Final = 5
+_FEWEST_COUNTED: Final = 3
 _MONGO_SECONDS: Final = 10.0
 
 
@@ -46,6 +49,7 @@ class OrdersRun:
         printer: Reports progress.
         seed: Of the chance.
         count: How many orders are planned.
+        pages: What the storefront's pages send meanwhile; None where nothing counts.
     """
 
     def __init__(
@@ -56,8 +60,9 @@ class OrdersRun:
         printer: ProgressPrinter,
         seed: int,
         count: int,
+        pages: Pages | None = None,
     ) -> None:
-        self._settings, self._places, self._sellers = settings, places, sellers
+        self._settings, self._places, self._sellers, self._pages = settings, places, sellers, pages
         self._printer, self._seed, self._count = printer, seed, count
 
     def play(self, watch: Callable[[], None] = lambda: None) -> OrderNumbers:
@@ -68,6 +73,7 @@ class OrdersRun:
 
         Raises:
             DemoFailed: A service does not answer, or orders do not end in time.
+            SendFailed: The collector does not take what pages send.
             Unavailable: A part was unavailable for too long.
         """
         with ExitStack() as people:
@@ -82,20 +88,20 @@ class OrdersRun:
 
     def _open(self, people: ExitStack) -> tuple[Market, list[Buyer]]:
         with self._printer.phase("stock", "Counting the shops' stock"):
-            sellers = {
-                slug: people.enter_context(closing(Person(self._places.api, each.email, each.password)))
-                for each in self._sellers
-                if each.who != "analyst"
-                for slug in each.stores
-            }
-            market = Market(sellers)
+            sellers = dict[str, Person]()
+            for each in self._sellers:
+                if each.who != "analyst":
+                    person = people.enter_context(closing(Person(self._places.api, each.email, each.password)))
+                    sellers |= dict.fromkeys(each.stores, person)
+            # Few orders need few of them: to count one takes as long as to order one.
+            market = Market(sellers, min(COUNTED, max(_FEWEST_COUNTED, self._count // 4)))
             self._scarce = market.open(uuid.uuid4().hex[:8], few=max(1, self._count // 12))
             buyers = retry_unavailable(lambda: ensure_buyers(self._settings, datetime.now(UTC)))
         return market, buyers
 
     def _place(self, market: Market, buyers: list[Buyer], people: list[Person], watch: Callable[[], None]) -> Played:
         planned = plan(self._seed, self._count, len(buyers), market.variants, self._scarce)
-        play = Play(self._places, buyers, people, market, lambda count: self._printer.count(count, f"{count:,} orders"))
+        play = Play(self._places, buyers, people, market, self._pages, self._show)
         worker = Background(lambda: play.run(planned), "orders")
         worker.start()
         try:
@@ -106,6 +112,9 @@ class OrdersRun:
             play.stop()
             raise
         return worker.result()
+
+    def _show(self, count: int) -> None:
+        self._printer.count(count, f"{count:,} orders")
 
     def _settle(self, watch: Callable[[], None]) -> None:
         deadline = time.monotonic() + _SETTLE_SECONDS
@@ -123,10 +132,14 @@ class OrdersRun:
                 time.sleep(_POLL_SECONDS)
 
     def _conclude(self, played: Played, market: Market) -> OrderNumbers:
-        numbers = OrderNumbers(
-            placed=len(played.placed), refused=dict(played.refused), replayed=played.replayed, mistakes=played.mistakes
-        )
+        numbers = OrderNumbers(placed=len(played.placed), refused=dict(played.refused), replayed=played.replayed)
+        numbers.mistakes = list(played.mistakes)
         orders = self._read(played, market)
+        if self._pages is not None:
+            numbers.events, numbers.events_accepted = self._pages.sent, self._pages.accepted
+            numbers.paid = dict(Counter(played.placed[own] for own in played.paid))
+            confirmed = {own for own, order in orders.items() if order["state"] == "confirmed"}
+            numbers.mistakes += [f"no page has said that {own} is paid" for own in sorted(confirmed - played.paid)]
         for order in orders.values():
             numbers.states[order["state"]] = numbers.states.get(order["state"], 0) + 1
             if order["state"] == "cancelled":

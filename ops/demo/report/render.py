@@ -134,6 +134,9 @@ def _add_orders(table: Table, orders: OrderNumbers) -> None:
     took = orders.accepted_to_confirmed_ms
     if took.get("samples"):
         table.add_row("  to confirmed", f"p50 {took['p50']:,} ms, p99 {took['p99']:,} ms")
+    if orders.events:
+        paid = sum(orders.paid.values())
+        table.add_row("  their pages", f"{orders.events:,} events sent, {paid:,} of them that an order is paid")
     clean, events = orders.reconciler.get("clean"), orders.reconciler.get("events", 0)
     text = f"{events:,} events, money and stock: everything adds up" if clean else "rows are wrong"
     table.add_row("  reconciler", Text(text, style="bold green" if clean else "bold red"))

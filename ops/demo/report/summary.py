@@ -45,7 +45,7 @@ class Summary:
         accepted, rejected: Events by the collector's response; rejected ones are dead letters, not in the topic.
         broken_in_the_topic: Broken records that were written to the topic directly.
         written_twice: Records of requests that were sent again although Kafka had them already.
-        received: Records of the topic that the ledger accounts for.
+        received: Records of the topic that the ledger accounts for; those that orders' pages have sent, too.
         outcomes: Events by outcome; they add up to ``received``.
         notes: Events by note, such as a corrected clock.
         ledger_difference: ``received`` less all outcomes.

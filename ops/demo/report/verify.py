@@ -13,13 +13,14 @@ from typing import Final
 from zoneinfo import ZoneInfo
 
 from connectors.errors import Unavailable
+from connectors.insights import Scope
 from connectors.insights.report import Analytics, LedgerRow, ReportRow
 from connectors.kafka.reader import PartitionReader
 from connectors.lookups.bot_list import CrawlerList
 from connectors.lookups.geoip import GeoIP
 from connectors.lookups.user_agents import UserAgents
 from marketplace.enrichments import Lookups
-from marketplace.rollups import DIMENSIONS, GRAINS, Dimension
+from marketplace.rollups import DIMENSIONS, GRAINS
 from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED
 from ops.oracle import Expected, LogRecord, Numbers, RollupKey, expect
@@ -110,13 +111,13 @@ def compare_ledger(agreement: Agreement, expected: Expected, rows: Iterable[Ledg
 
 
 def read_reports(analytics: Analytics, stores: Iterable[Store]) -> dict[RollupKey, ReportRow]:
-    """Every report: all combinations of store, grain, dimension and treatment of bots.
+    """Every report: all combinations of store, grain, dimension and treatment of bots, all dimensions at once.
 
     Raises:
         Unavailable: ClickHouse does not answer.
     """
     found: dict[RollupKey, ReportRow] = {}
-    queries = list(product(stores, GRAINS, DIMENSIONS, BOTS))
+    queries = list(product(stores, GRAINS, BOTS))
     with ThreadPoolExecutor(4) as pool:
         for rows in pool.map(lambda query: list(_read(analytics, *query)), queries):
             found.update(rows)
@@ -133,11 +134,11 @@ def compare_rollups(
         _compare_row(agreement, key, expected.rollups.get(key, Numbers()), found.get(key))
 
 
-def _read(
-    analytics: Analytics, store: Store, grain: str, dimension: Dimension, bots: str
-) -> Iterator[tuple[RollupKey, ReportRow]]:
-    for row in analytics.report(store.slug, ZoneInfo(store.timezone), grain=grain, split=dimension.name, bots=bots):
-        yield RollupKey(store.slug, grain, bucket_time(row.bucket), dimension.name, row.value, bots), row
+def _read(analytics: Analytics, store: Store, grain: str, bots: str) -> Iterator[tuple[RollupKey, ReportRow]]:
+    scope = Scope(store.slug, ZoneInfo(store.timezone), bots=bots)
+    for split, rows in analytics.reports_of(scope, grain, [dimension.name for dimension in DIMENSIONS]).items():
+        for row in rows:
+            yield RollupKey(store.slug, grain, bucket_time(row.bucket), split, row.value, bots), row
 
 
 def _compare_row(agreement: Agreement, key: RollupKey, wanted: Numbers, row: ReportRow | None) -> None:

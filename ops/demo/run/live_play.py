@@ -23,7 +23,7 @@ from ops.demo.run.history import History, read_history, write_history
 from ops.demo.run.live import LiveRun, LiveTraffic
 from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
-from ops.demo.run.play import places_in
+from ops.demo.run.play import pages_of, places_in
 from ops.demo.services.demo_accounts import DemoAccount, ensure_accounts, somebody_has_an_account
 from ops.demo.services.demo_catalogs import ensure_catalogs, ensure_reviews
 from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
@@ -147,7 +147,8 @@ class LivePlay:
             return None
         options, processes = self._options, self._processes
         places = places_in(self._demo_stack.folder)
-        run = OrdersRun(processes.settings, places, self._accounts, self._printer, options.seed, options.orders)
+        pages = pages_of(places, processes.collector, self._opened)
+        run = OrdersRun(processes.settings, places, self._accounts, self._printer, options.seed, options.orders, pages)
         return run.play(processes.watch)
 
     def go_on(self) -> bool:
@@ -168,8 +169,9 @@ class LivePlay:
         keys = {o.shop.name: o.write_key for o in self._opened}
         seed = options.seed + _now_ms()
         traffic = LiveTraffic(Target(collector.host, collector.port, keys), seed, options.rate)
-        slugs = [o.store.slug for o in self._opened]
-        orders = LiveOrders(self._processes.settings, places_in(folder), slugs, seed, ORDERS_PER_MINUTE)
+        places = places_in(folder)
+        pages = pages_of(places, collector, self._opened)
+        orders = LiveOrders(self._processes.settings, places, pages, seed, ORDERS_PER_MINUTE)
         try:
             with sole_traffic(folder):
                 self._say_where("the shops are open until Ctrl-C")

@@ -5,14 +5,19 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from typing import Final
+from zoneinfo import ZoneInfo
 
+from connectors.insights import Conversion, Insights, Scope
 from connectors.kafka.producer import Producer
+from marketplace.goals import PAID
 from marketplace.topics import CLICKS_COLLECTED
+from ops.demo.orders.numbers import OrderNumbers
 from ops.demo.report.audit import Audit, Auditor, Baseline
 from ops.demo.report.models import ReadModels
 from ops.demo.report.progress_printer import ProgressPrinter
 from ops.demo.report.summary import Summary
 from ops.demo.report.sums import add_ledger, since, store_numbers
+from ops.demo.report.verify import Agreement
 from ops.demo.run.freshness import Stopwatch
 from ops.demo.services.background import Background
 from ops.demo.services.demo_processes import DemoProcesses
@@ -138,8 +143,12 @@ class OnceRun:
         processes.wait_until(lambda: processes.is_drained(ends, starts), patience, "the end of the log")
         return ends
 
-    def conclude(self, ends: dict[int, int]) -> Summary:
-        """Compare everything with the oracle and sum up.
+    def conclude(self, ends: dict[int, int], orders: OrderNumbers | None = None) -> Summary:
+        """Compare everything with the oracle, and paid orders with what goals say of them, and sum up.
+
+        Args:
+            ends: The log's end offsets.
+            orders: What became of the orders that were placed meanwhile; None where none were.
 
         Raises:
             Unavailable: A part was unavailable for too long.
@@ -147,7 +156,12 @@ class OnceRun:
         processes = self._processes
         auditor = Auditor(processes, self._opened, self._baseline, ends)
         audit = auditor.audit(self._printer, _AUDIT_SECONDS + self._clicks / 500)
-        return processes.retry(lambda: self._sum_up(audit))
+        if orders is not None:
+            processes.retry(lambda: self._compare_goals(audit.agreement, orders))
+        summary = processes.retry(lambda: self._sum_up(audit, orders))
+        summary.orders = orders
+        summary.ok = summary.ok and (orders is None or orders.ok)
+        return summary
 
     def stop(self) -> None:
         """Stop sending and measuring."""
@@ -164,9 +178,20 @@ class OnceRun:
             producer.close(5)
         self.broken_records = count
 
-    def _sum_up(self, audit: Audit) -> Summary:
+    def _compare_goals(self, agreement: Agreement, orders: OrderNumbers) -> None:
+        """Each paid order is one conversion, by one visitor, of the goal that the dashboard shows."""
+        insights = Insights(self._processes.clickhouse)
+        for store in (opened.store for opened in self._opened):
+            rows = insights.conversions(Scope(store.slug, ZoneInfo(store.timezone)), (PAID,))[PAID.name]
+            found = rows[0] if rows else Conversion(PAID.name, "", 0, 0, 0)
+            paid = orders.paid.get(store.slug, 0)
+            agreement.check(f"goal {PAID.name} of {store.slug}: conversions", paid, found.conversions)
+            agreement.check(f"goal {PAID.name} of {store.slug}: visitors", paid, found.converted)
+
+    def _sum_up(self, audit: Audit, orders: OrderNumbers | None) -> Summary:
         summary, agreement = self.sum_up(), audit.agreement
-        summary.written_twice = audit.records - summary.accepted - self.broken_records
+        by_pages = orders.events_accepted if orders is not None else 0
+        summary.written_twice = audit.records - summary.accepted - by_pages - self.broken_records
         summary.click_to_queryable_ms = self._stopwatch.of(STEADY).report()
         summary.click_to_queryable_ms_under_full_load = self._stopwatch.of(FULL_LOAD).report()
         summary.oracle = {

@@ -9,6 +9,7 @@ from pathlib import Path
 from connectors.payments.secrets import read_secrets
 from flows.delivery.process_set import FlowOptions
 from ops.demo.orders.numbers import OrderNumbers
+from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.orders.run import OrdersRun
 from ops.demo.report.audit import read_baseline
@@ -18,8 +19,9 @@ from ops.demo.run.once import OnceRun
 from ops.demo.run.options import DemoOptions, ignoring_interrupts
 from ops.demo.services.demo_accounts import ensure_accounts
 from ops.demo.services.demo_catalogs import ensure_catalogs
-from ops.demo.services.demo_processes import DemoProcesses, close_history, open_shops
+from ops.demo.services.demo_processes import CollectorHandle, DemoProcesses, close_history, open_shops
 from ops.demo.services.demo_stack import DemoStack, open_demo_stack
+from ops.demo.services.sender import Target
 from ops.demo.services.served import service_url
 from ops.demo.traffic.shops import DemoStore
 from ops.provision import ensure_provisioned
@@ -58,10 +60,7 @@ def _once_on(demo_stack: DemoStack, options: DemoOptions, printer: ProgressPrint
         run.send()
         processes.retry(lambda: close_history(demo_stack.settings, opened))
         orders = play_orders(processes, opened, options, printer) if options.orders else None
-        summary = run.conclude(run.drain())
-        summary.orders = orders
-        summary.ok = summary.ok and (orders is None or orders.ok)
-        return summary
+        return run.conclude(run.drain(), orders)
     finally:
         with ignoring_interrupts():
             run.stop()
@@ -80,7 +79,14 @@ def play_orders(
     with printer.phase("catalogs", "Filling the shops"):
         processes.retry(lambda: ensure_catalogs(settings, opened, datetime.now(UTC)))
         sellers = processes.retry(lambda: ensure_accounts(settings, opened, places.api, datetime.now(UTC)))
-    return OrdersRun(settings, places, sellers, printer, options.seed, options.orders).play(processes.watch)
+    pages = pages_of(places, processes.collector, opened)
+    return OrdersRun(settings, places, sellers, printer, options.seed, options.orders, pages).play(processes.watch)
+
+
+def pages_of(places: Places, collector: CollectorHandle, opened: list[DemoStore]) -> Pages:
+    """The storefront's pages, which send to this collector."""
+    target = Target(collector.host, collector.port, {each.shop.name: each.store.storefront_key for each in opened})
+    return Pages(target, places.storefront, {each.store.slug: each.shop for each in opened})
 
 
 def places_in(folder: Path) -> Places:

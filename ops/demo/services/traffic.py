@@ -6,6 +6,7 @@ import logging
 import os
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -14,12 +15,14 @@ from urllib.parse import urlsplit
 import msgspec
 
 from ops.demo.orders.live import LiveOrders
+from ops.demo.orders.pages import Pages
 from ops.demo.orders.places import Places
 from ops.demo.run.live import DEFAULT_RATE, LiveTraffic
 from ops.demo.services.background import Background
 from ops.demo.services.sender import SendFailed, Target
 from ops.demo.services.served import TrafficAlreadyRuns, sole_traffic
 from ops.demo.traffic.keys import read_keys
+from ops.demo.traffic.shops import SHOPS
 from ops.stack.ports import HOST
 from runtime.admin import AdminServer, Answer
 from runtime.logs import LogSettings, configure_logs
@@ -75,9 +78,11 @@ def _orders(env: EnvReader) -> LiveOrders | None:
     if not per_minute:
         return None
     settings, folder = Settings.read(env, needs=("mongo",)), Path(env.read(DATA_DIR)).resolve()
-    places = Places(env.read(TRAFFIC_API), env.read(PAYMENTS_URL))
-    slugs = [shop.slug for shop in read_keys(folder)]
-    return LiveOrders(settings, places, slugs, env.read(TRAFFIC_SEED) ^ time.time_ns(), per_minute)
+    places, known = Places(env.read(TRAFFIC_API), env.read(PAYMENTS_URL)), read_keys(folder)
+    shops = {shop.name: shop for shop in SHOPS}
+    target = _target(env.read(TRAFFIC_COLLECTOR), {each.name: each.storefront_key or each.write_key for each in known})
+    pages = Pages(target, places.storefront, {each.slug: shops[each.name] for each in known})
+    return LiveOrders(settings, places, pages, env.read(TRAFFIC_SEED) ^ time.time_ns(), per_minute)
 
 
 def read(env: EnvReader) -> tuple[LogSettings, TrafficSettings]:
@@ -116,11 +121,15 @@ def main() -> int:
 
 
 def _traffic(settings: TrafficSettings) -> LiveTraffic:
-    collector = urlsplit(settings.collector)
     keys = {shop.name: shop.write_key for shop in read_keys(settings.data_dir)}
-    target = Target(collector.hostname or HOST, collector.port or 80, keys)
+    target = _target(settings.collector, keys)
     # Every start has its own seed: the same visits again would count as the same events, sent twice.
     return LiveTraffic(target, settings.seed ^ time.time_ns(), settings.rate)
+
+
+def _target(collector: str, keys: Mapping[str, str]) -> Target:
+    parts = urlsplit(collector)
+    return Target(parts.hostname or HOST, parts.port or 80, keys)
 
 
 def _send(traffic: LiveTraffic, settings: TrafficSettings, stop: StopRequest) -> int:

@@ -12,11 +12,12 @@ from ops.demo.traffic.shops import DemoStore
 
 
 class ShopKey(msgspec.Struct, frozen=True):
-    """A shop of the demo: its name there, the slug of its store, and its public write key."""
+    """A shop of the demo: its name there, the slug of its store, and its public keys, the storefront's among them."""
 
     name: str
     slug: str
     write_key: str
+    storefront_key: str = ""
 
 
 def keys_file(folder: Path) -> Path:
@@ -26,7 +27,7 @@ def keys_file(folder: Path) -> Path:
 
 def write_keys(folder: Path, opened: Sequence[DemoStore]) -> None:
     """Write the file, atomically."""
-    keys = [ShopKey(each.shop.name, each.store.slug, each.write_key) for each in opened]
+    keys = [ShopKey(each.shop.name, each.store.slug, each.write_key, each.store.storefront_key) for each in opened]
     path = keys_file(folder)
     draft = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     draft.write_bytes(msgspec.json.format(msgspec.json.encode(keys)) + b"\n")

@@ -68,6 +68,19 @@ class Person:
     opted_out: bool = False
 
 
+@dataclass(frozen=True)
+class Source:
+    """Where a visit comes from.
+
+    Attributes:
+        referrer: The page with the link; empty for none.
+        query: What the link's address ends with, without the question mark; empty for nothing.
+    """
+
+    referrer: str
+    query: str
+
+
 @dataclass
 class Moment:
     """An event without its times, and when it happened (true time, epoch milliseconds)."""
@@ -162,6 +175,15 @@ class Visitors:
                 moment.event["visitor_id"] = person.visitor_id
         return Visit(self._shop, person, moments)
 
+    def source(self) -> Source:
+        """Where a visitor comes from: the campaign, or one of the usual referrers."""
+        rng = self._rng
+        if self.campaign is not None:
+            referrer, query = self.campaign.referrer, self.campaign.query
+        else:
+            _, referrer, query = rng.choices(REFERRERS, weights=[weight for weight, _, _ in REFERRERS])[0]
+        return Source(referrer, query.format(n=rng.randrange(10_000)))
+
     def event(self, **fields: Any) -> dict[str, Any]:
         """An event with a new id."""
         return {"event_id": f"{self._rng.getrandbits(96):024x}", **fields}
@@ -171,21 +193,15 @@ class Visitors:
         return f"https://{self._shop.domain}{path}"
 
     def _landing(self) -> dict[str, Any]:
-        rng = self._rng
-        if self.campaign is not None:
-            return self._lured(self.campaign)
-        _, referrer, query = rng.choices(REFERRERS, weights=[weight for weight, _, _ in REFERRERS])[0]
-        query = query.format(n=rng.randrange(10_000))
-        event = self._view()
-        event["url"] += f"?{query}" if query else ""
-        if referrer:
-            event["referrer"] = referrer
-        return event
-
-    def _lured(self, campaign: Campaign) -> dict[str, Any]:
-        event = self._view() if campaign.product is None else self._product(campaign.product)
-        event["url"] += f"?{campaign.query.format(n=self._rng.randrange(10_000))}"
-        return {**event, "referrer": campaign.referrer} if campaign.referrer else event
+        if self.campaign is None:
+            source = self.source()
+            event = self._view()
+        else:
+            product = self.campaign.product
+            event = self._view() if product is None else self._product(product)
+            source = self.source()
+        event["url"] += f"?{source.query}" if source.query else ""
+        return {**event, "referrer": source.referrer} if source.referrer else event
 
     def _next(self, page: str, before: str) -> dict[str, Any]:
         """A click on the page, with the page's referrer as the snippet sends it, or a view of another page."""

@@ -13,6 +13,8 @@ from ops.demo.catalogs import catalog_of
 OFFICE_NETWORK: Final = "203.0.113.0/24"
 """The network that one seller blocks: a range reserved for documentation, without real visitors."""
 
+LOCAL_HOSTS: Final = ("127.0.0.1", "localhost")
+"""This machine, where the storefront is."""
 
 LETTER: Final = Goal("Wants the newsletter", "event", "newsletter")
 """A goal of the shops' own, beside those that every store begins with."""
@@ -125,7 +127,7 @@ def store_of(shop: Shop, slug: str, seed: int) -> Store:
         title=shop.title,
         timezone=shop.timezone,
         # The sample pages are on this machine: a click from one to the next is internal, not a referral.
-        domains=(f"{shop.name}.example", "127.0.0.1", "localhost"),
+        domains=(f"{shop.name}.example", *LOCAL_HOSTS),
         write_key_hash=hash_write_key(write_key(slug, seed)),
         visitor_secret=_digest("visitors", seed, slug, 32),
         blocked_networks=(OFFICE_NETWORK,) if shop.blocks_office else (),
