@@ -286,6 +286,8 @@ def test_a_page_whose_watch_is_blocked_loses_the_store_at_its_next_refresh(brows
         expect(window.page.get_by_role("heading", name="You are signed out")).to_be_visible()
 
 
+# In every run it is the demo's owner and analyst who try.
+@LONG
 def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Browser, shops: Shops) -> None:
     with signed_in(browser, shops, OWNER) as window:
         shown = []
@@ -295,7 +297,6 @@ def test_a_store_of_others_is_answered_like_one_that_does_not_exist(browser: Bro
             expect(window.page.get_by_role("heading", name="There is no such store")).to_be_visible()
             expect(window.page.get_by_role("button", name="Teahouse")).to_be_visible()
             shown.append(window.page.get_by_test_id("stMainBlockContainer").inner_text().replace(slug, "SLUG"))
-            assert SHOPS["wide"].title not in window.page.content()
         assert shown[0] == shown[1]
 
 

@@ -76,9 +76,7 @@ def signed_in(browser: Browser, demo: Demo, account: DemoAccount) -> Iterator[Ta
         yield window
 
 
-# In every run it is the owner of a store without a demo who tries, and the demo's accounts that ask the API.
-@LONG
-@pytest.mark.parametrize("who", ["owner", "analyst"])
+@pytest.mark.parametrize("who", ["owner", pytest.param("analyst", marks=LONG)])
 def test_each_sees_the_own_shop_only_and_a_link_to_the_other_one_like_one_to_none(
     browser: Browser, demo: Demo, who: str
 ) -> None:
