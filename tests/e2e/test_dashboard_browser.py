@@ -16,15 +16,17 @@ from urllib.parse import parse_qs, urlencode, urlsplit
 from zoneinfo import ZoneInfo
 
 import pytest
-from playwright.sync_api import Browser, BrowserContext, ViewportSize, expect
+from playwright.sync_api import Browser, ViewportSize, expect
 
 from connectors.insights import Scope
 from dashboards.ui import formats as words
 from dashboards.ui.table_csv import BOM, CSV_COLUMNS, goals_to_csv, to_csv
 from runtime.ports import free_ports
 from tests.e2e.conftest import WIDE_PAGES, Shown
-from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, page_in, tab, used_again
+from tests.kits.dashboard import PAGES, ROOT, SCRIPTED_PAGE, SHOPS, Tab, fresh, tab
+from tests.kits.depth import LONG
 from tests.kits.processes import wait_until
+from tests.kits.used_pages import used_again
 
 DARK, LIGHT = "rgb(15, 17, 23)", "rgb(255, 255, 255)"
 WITHOUT_CLICKS = ("Live", "Goals", "Counting", "Catalog", "Orders", "Stock")
@@ -32,16 +34,9 @@ PHONE: ViewportSize = {"width": 390, "height": 844}
 
 
 @pytest.fixture(scope="module")
-def context(browser: Browser) -> Iterator[BrowserContext]:
-    """A browser that keeps what it has loaded."""
-    with fresh(browser) as opened:
-        yield opened
-
-
-@pytest.fixture(scope="module")
-def one_page(context: BrowserContext, shown: Shown) -> Iterator[Tab]:
+def one_page(browser: Browser, shown: Shown) -> Iterator[Tab]:
     """The page of all tests, which follow one another."""
-    with page_in(context, shown.url) as opened:
+    with tab(browser, shown.url) as opened:
         yield opened
 
 
@@ -104,7 +99,7 @@ _HOUR, _DAY, _MONTH = r"\d\d:00", r"\d+ [A-Z][a-z]{2}", r"[A-Z][a-z]{2} \d{4}"
         ("yesterday", "hour", _HOUR),
         ("7d", "hour", f"{_DAY} {_HOUR}"),
         ("7d", "day", _DAY),
-        ("28d", "day", _DAY),
+        pytest.param("28d", "day", _DAY, marks=LONG),
         ("12mo", "month", _MONTH),
     ],
 )
@@ -205,8 +200,8 @@ def test_a_store_that_is_not_there_is_said_to_be_missing_and_no_other_is_shown_i
 
 
 HOSTILE = (
-    "https://evil.example/x",
-    "\n\n![a](https://evil.example/a.png)",
+    pytest.param("https://evil.example/x", marks=LONG),
+    pytest.param("\n\n![a](https://evil.example/a.png)", marks=LONG),
     "`\n\n# Big\n\n<img src=https://evil.example/b.png> [c](https://evil.example)",
     "x\u2028\u2028![d](https://evil.example/d.png)\r\n- one\r\n- two",
 )
@@ -361,13 +356,13 @@ def test_a_shop_of_which_no_event_came_says_how_to_send_one_on_every_page_of_num
             assert "still to be counted" not in main.inner_text()
 
 
-def test_a_page_that_is_not_there_is_said_to_be_missing(context: BrowserContext, shown: Shown) -> None:
-    with page_in(context, shown.url) as window:
-        window.page.goto(f"{shown.url}/nopage?store=teahouse")
-        expect(window.page.get_by_role("heading", name="There is no such page")).to_be_visible()
-        window.page.get_by_role("link", name="Open the dashboard").click()
-        window.wait_drawn()
-        expect(window.page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
+def test_a_page_that_is_not_there_is_said_to_be_missing(one_page: Tab) -> None:
+    # The browser notes an error: the answer's status is 404.
+    one_page.page.goto(f"{one_page.url}/nopage?store=teahouse")
+    expect(one_page.page.get_by_role("heading", name="There is no such page")).to_be_visible()
+    one_page.page.get_by_role("link", name="Open the dashboard").click()
+    one_page.wait_drawn()
+    expect(one_page.page.get_by_role("link", name="Overview")).to_have_attribute("aria-current", "page")
 
 
 def test_the_menu_has_the_choice_of_light_and_dark_and_nothing_of_streamlit(window: Tab) -> None:
@@ -556,6 +551,14 @@ def test_a_picture_is_taken_of_a_page_and_of_the_sign_in_on_a_phone(shown: Shown
     sizes = {picture.name: picture.stat().st_size for picture in tmp_path.iterdir()}
     assert sorted(sizes) == ["counting-phone.png", "sign-in-phone.png"]
     assert all(5_000 < size < 200_000 for size in sizes.values()), sizes
+
+
+def test_where_no_account_exists_the_dashboard_is_open_on_this_machine_and_says_so(window: Tab) -> None:
+    window.open()
+    expect(window.metric("Page views")).to_be_visible()
+    expect(window.page.get_by_text("No account exists yet")).to_be_visible()
+    window.page.get_by_role("link", name="How to change that").click()
+    expect(window.page.get_by_role("heading", name="No account exists yet")).to_be_visible()
 
 
 def test_without_a_dashboard_there_are_no_pictures_and_one_line_says_why(browser: Browser, tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -96,7 +96,9 @@ def test_a_mongodb_that_is_unavailable_is_reported_and_the_page_comes_by_itself(
             window.assert_sound()
 
 
-@pytest.mark.parametrize("sign", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=LONG)])
+# In every run it is the next one that ends so.
+@LONG
+@pytest.mark.parametrize("sign", [signal.SIGTERM, signal.SIGINT])
 def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
     browser: Browser, stack: Stack, database: str, tmp_path: Path, sign: signal.Signals
 ) -> None:
@@ -113,15 +115,14 @@ def test_a_dashboard_that_is_looked_at_ends_when_it_is_asked_to(
     assert "Traceback" not in log.read_text()
 
 
-def test_without_any_store_it_says_how_to_make_one_and_shows_it_when_it_is_there(
+def test_without_any_store_it_says_how_to_make_one_shows_it_when_it_is_there_and_ends_while_it_is_looked_at(
     browser: Browser, stack: Stack, database: str, tmp_path: Path
 ) -> None:
     urls = stack.urls
     ensure_provisioned(Settings(urls, PurePosixPath(tmp_path), database))
-    with (
-        dashboard(environment_of(stack, database), tmp_path) as url,
-        tab(browser, url) as window,
-    ):
+    # The page is open until the dashboard has ended, which is asked to as its context is left.
+    with ExitStack() as looked_at, dashboard(environment_of(stack, database), tmp_path) as url:
+        window = looked_at.enter_context(tab(browser, url))
         window.page.goto(url)
         expect(window.page.get_by_role("heading", name="No store yet")).to_be_visible()
         expect(window.page.get_by_text("marketplace stores create")).to_be_visible()

@@ -23,11 +23,12 @@ from marketplace.notifications.notices import Notice, Template
 from ops.stack import Stack
 from tests.e2e.test_dashboard_sign_in import numbers_of
 from tests.kits.api import PASSWORD, running_api
-from tests.kits.dashboard import Tab, dashboard, environment_of, tab
+from tests.kits.dashboard import Tab, dashboard, environment_of
 from tests.kits.notifications import facts
 from tests.kits.processes import wait_until
 from tests.kits.products import product
 from tests.kits.store_orders import documents_of, line, placed, put_buyer, put_orders, put_stock
+from tests.kits.used_pages import cleared_tab
 
 OWNER, ANALYST, BUYER = "owner@shop.example", "analyst@shop.example", "buyer@buyer.example"
 PHONE = {"width": 390, "height": 844}
@@ -87,7 +88,7 @@ def shop(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactor
 @contextmanager
 def signed_in(browser: Browser, shop: Shop, email: str, path: str) -> Iterator[Tab]:
     """A browser in which somebody has signed in and looks at a page."""
-    with tab(browser, shop.url) as window:
+    with cleared_tab(browser, shop.url) as window:
         window.page.goto(f"{shop.url}/sign-in?next=/{path}")
         window.send_sign_in(email, PASSWORD)
         window.wait_drawn()

@@ -17,7 +17,6 @@ from connectors.clickhouse.client import ClickHouse
 from connectors.mongo.client import connect
 from marketplace.collections import MEMBERSHIPS, USERS
 from ops.stack import Stack
-from tests.e2e.conftest import Shown
 from tests.kits.api import PASSWORD, Api, running_api
 from tests.kits.dashboard import (
     PATIENCE_MS,
@@ -26,7 +25,6 @@ from tests.kits.dashboard import (
     dashboard,
     environment_of,
     fill_wide,
-    fresh,
     page_in,
     save_stores,
     tab,
@@ -35,6 +33,7 @@ from tests.kits.dashboard import (
 from tests.kits.depth import LONG
 from tests.kits.insights import empty_tables, fill
 from tests.kits.proxy import running_proxy
+from tests.kits.used_pages import cleared_tab
 
 OWNER, ANALYST, STRANGER = "owner@shop.example", "analyst@shop.example", "stranger@shop.example"
 GONE_WITHIN_SECONDS = 1.0
@@ -118,7 +117,7 @@ def numbers_of(stack: Stack) -> dict[str, str]:
 @contextmanager
 def signed_in(browser: Browser, shops: Shops, email: str, query: str = "") -> Iterator[Tab]:
     """A browser in which somebody has signed in."""
-    with tab(browser, shops.url) as window:
+    with cleared_tab(browser, shops.url) as window:
         window.page.goto(f"{shops.url}/{query}")
         shops.sign_in(window, email)
         window.wait_drawn()
@@ -188,7 +187,8 @@ def test_a_deep_link_returns_after_signing_in_and_the_cookie_survives_a_reload_a
 
 
 def test_a_sign_out_ends_all_tabs_at_once_and_the_cookie_at_the_server(browser: Browser, shops: Shops) -> None:
-    with fresh(browser) as context, page_in(context, shops.url) as first:
+    with cleared_tab(browser, shops.url) as first:
+        context = first.page.context
         first.page.goto(shops.url)
         shops.sign_in(first, OWNER)
         first.wait_drawn()
@@ -327,7 +327,7 @@ def test_a_free_store_shows_the_history_of_its_plan_and_no_csv_while_no_owner_ha
 
 
 def test_a_wrong_password_is_said_in_place_and_the_right_one_leads_on(browser: Browser, shops: Shops) -> None:
-    with tab(browser, shops.url) as window:
+    with cleared_tab(browser, shops.url) as window:
         window.page.goto(f"{shops.url}/live")
         shops.sign_in(window, OWNER, "not the password")
         expect(window.page.get_by_role("alert")).to_have_text("The address and the password do not go together.")
@@ -367,7 +367,7 @@ def test_a_lost_password_is_replaced_by_the_link_in_the_mail_and_ends_other_wind
 ) -> None:
     person = shops.api.make_account("lost@shop.example")
     shops.give("quiet", person.email, "owner")
-    with signed_in(browser, shops, person.email) as earlier, tab(browser, shops.url) as window:
+    with signed_in(browser, shops, person.email) as earlier, cleared_tab(browser, shops.url) as window:
         window.page.goto(shops.url)
         window.page.get_by_role("link", name="Lost your password?").click()
         window.page.get_by_label("E-mail address").fill(person.email)
@@ -395,7 +395,7 @@ def test_somebody_who_is_invited_makes_an_account_and_comes_to_the_store_by_the_
     body = {"email": email, "role": "analyst"}
     assert owner.post("/v1/stores/pots/invitations", body).status_code == 201
     secret = shops.api.link_to(email, "You are invited to a store")
-    with tab(browser, shops.url) as window:
+    with cleared_tab(browser, shops.url) as window:
         page = window.page
         page.goto(f"{shops.url}/invitation#{secret}")
         expect(page.get_by_role("heading", name="You are invited to Pots & Pans")).to_be_visible()
@@ -473,15 +473,3 @@ def test_behind_the_proxy_the_cookie_is_secure_and_all_works(browser: Browser, s
             assert cookies_of(window) == []
             window.page.goto(f"{url}/invitation#{'x' * 43}")
             expect(window.page.get_by_role("heading", name="This invitation is not valid")).to_be_visible()
-
-
-def test_where_no_account_exists_the_dashboard_is_open_on_this_machine_and_says_so(
-    browser: Browser, shown: Shown
-) -> None:
-    with tab(browser, shown.url) as window:
-        window.open()
-        expect(window.metric("Page views")).to_be_visible()
-        expect(window.page.get_by_text("No account exists yet")).to_be_visible()
-        window.page.get_by_role("link", name="How to change that").click()
-        expect(window.page.get_by_role("heading", name="No account exists yet")).to_be_visible()
-        window.assert_sound()

@@ -22,9 +22,10 @@ from ops.demo.traffic.shops import DemoStore
 from ops.stack import Stack
 from runtime.sections import Settings
 from tests.kits.api import running_api
-from tests.kits.dashboard import ROOT, Tab, dashboard, environment_of, tab
+from tests.kits.dashboard import ROOT, Tab, dashboard, environment_of
 from tests.kits.depth import LONG
 from tests.kits.insights import empty_tables
+from tests.kits.used_pages import cleared_tab
 
 
 @dataclass
@@ -68,7 +69,7 @@ def demo(browser: Browser, stack: Stack, tmp_path_factory: pytest.TempPathFactor
 @contextmanager
 def signed_in(browser: Browser, demo: Demo, account: DemoAccount) -> Iterator[Tab]:
     """A browser in which somebody has signed in."""
-    with tab(browser, demo.url) as window:
+    with cleared_tab(browser, demo.url) as window:
         window.page.goto(demo.url)
         window.send_sign_in(account.email, account.password)
         window.wait_drawn()
