@@ -12,6 +12,7 @@ from weakref import WeakKeyDictionary
 
 from playwright.sync_api import Browser
 
+from tests.kits.api import any_address
 from tests.kits.dashboard import DESK, PATIENCE_MS, USUAL, Tab
 
 _WAITING: Final[WeakKeyDictionary[Browser, list[Tab]]] = WeakKeyDictionary()
@@ -21,6 +22,8 @@ _WAITING: Final[WeakKeyDictionary[Browser, list[Tab]]] = WeakKeyDictionary()
 @contextmanager
 def cleared_tab(browser: Browser, url: str) -> Iterator[Tab]:
     """A page in a browser that keeps nothing of who used it before; two at a time have nothing in common.
+
+    Everybody comes from this machine, but has limits of an own address.
 
     A test that listens to the page or answers its requests takes a new ``tab``: that would stay.
     """
@@ -33,6 +36,7 @@ def cleared_tab(browser: Browser, url: str) -> Iterator[Tab]:
     else:
         waiting.remove(opened)
         used_again(opened)
+    opened.page.set_extra_http_headers({"x-forwarded-for": any_address()})
     try:
         yield opened
         # An address of the same site: for one of another site the browser would start another process.
