@@ -103,7 +103,7 @@ class Person:
 
 
 def client_of(url: str, local_address: str | None = None) -> httpx.Client:
-    """A client of a service of the demo. Where one speaks plain HTTP, reading all certificates is longer than asking."""
+    """A client of a service of the demo. Where one speaks plain HTTP, reading certificates takes longer than asking."""
     verify = True if url.startswith("https:") else _NO_CERTIFICATES
     transport = httpx.HTTPTransport(verify=verify, local_address=local_address)
     return httpx.Client(base_url=url, timeout=_SECONDS, transport=transport)
