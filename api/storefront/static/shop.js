@@ -259,7 +259,7 @@
     };
     if (place.dataset.product) event.product = place.dataset.product;
     try { me = localStorage.getItem('_mkt'); } catch (e) {}
-    if (me) event.visitor_id = me;
+    if (me && !me[64]) event.visitor_id = me;
     if (n.webdriver) event.automated = true;
     fetch(place.dataset.to, {
       method: 'POST', body: JSON.stringify({ sent_at: Date.now(), events: [event] }), keepalive: true, credentials: 'omit'
