@@ -21,7 +21,7 @@ from marketplace.clicks.events import (
 )
 
 GoalKind = Literal["page", "target", "product", "event"]
-"""A page that is seen; a target that is clicked; anything done on a product's page or card; a named event."""
+"""A page that is seen; anything done to a target; anything done on a product's page or card; a named event."""
 
 GOAL_KINDS: Final[tuple[GoalKind, ...]] = get_args(GoalKind)
 MAX_GOALS: Final = 50
@@ -34,7 +34,8 @@ _MAX_PATTERN_CHARS: Final = {
 }
 _TYPES: Final[Mapping[GoalKind, tuple[str, ...]]] = {
     "page": ("view",),
-    "target": ("click",),
+    # A link out of the shop is an event of its own, where a store asked for that.
+    "target": ("click", "event"),
     "product": ("click", "event"),
     "event": ("event",),
 }
@@ -147,7 +148,7 @@ def column_of(kind: GoalKind) -> str:
 
 
 def is_reached(goal: Goal, event: Mapping[str, str], properties: Mapping[str, str]) -> bool:
-    """Whether an event that is no re-fire reaches a goal.
+    """Whether an event that is no re-fire reaches a goal; one without a target or product reaches no goal of these.
 
     Args:
         goal: The goal.
@@ -156,7 +157,8 @@ def is_reached(goal: Goal, event: Mapping[str, str], properties: Mapping[str, st
     """
     if event["type"] not in types_of(goal.kind):
         return False
-    fits = _fits(goal.pattern, event[column_of(goal.kind)])
+    value = event[column_of(goal.kind)]
+    fits = value != "" and _fits(goal.pattern, value)
     return fits and all(properties.get(name) == value for name, value in goal.properties)
 
 

@@ -50,7 +50,8 @@ def conversion_rows(
 def _condition(goal: Goal, at: int, parameters: dict[str, object]) -> str:
     parameters[f"goal{at}"] = expression_of(goal.pattern)
     types = ", ".join(f"'{each}'" for each in types_of(goal.kind))
-    fits = f"match({column_of(goal.kind)}, {{goal{at}:String}})"
+    column = column_of(goal.kind)
+    fits = f"{column} != '' AND match({column}, {{goal{at}:String}})"
     condition = f"outcome != '{REFIRE.name}' AND type IN ({types}) AND {fits}"
     for number, (name, value) in enumerate(goal.properties):
         parameters[f"goal{at}_name{number}"], parameters[f"goal{at}_value{number}"] = name, value

@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Final
+from urllib.parse import urlsplit
 
 import streamlit as st
 
@@ -13,6 +14,7 @@ from connectors.errors import Unavailable
 from dashboards.data import backend, current
 from dashboards.ui.header import plain
 from dashboards.ui.shell import Frame, current_frame
+from dashboards.web.sign_in import is_local_name
 from marketplace.identity.roles import Permission
 from marketplace.stores import Store
 from runtime.sections import COLLECTOR_URL
@@ -30,6 +32,23 @@ def tag_of(store: Store, collector: str) -> str:
     """
     # Of a write key only the hash is kept; this key ends with it, and is worth as much (docs/adr/0029).
     return f'<script async src="{collector or _NO_COLLECTOR}/m.js" data-key="{store.storefront_key}"></script>'
+
+
+def note_on(collector: str) -> str:
+    """What whoever copies the tag has to know of its address; empty where that is all there is to it.
+
+    Args:
+        collector: As for :func:`tag_of`.
+    """
+    if not collector:
+        return "Put the address of your collector in for YOUR-COLLECTOR."
+    if is_local_name(urlsplit(collector).hostname or ""):
+        return (
+            "This address is right for pages that you open on this machine, and for nobody else. For a shop on the "
+            "internet put a proxy with TLS in front of the collector, and start everything with its address as "
+            "`MARKETPLACE_API_COLLECTOR_URL`: then the tag has it."
+        )
+    return ""
 
 
 def after_first_event(page: Callable[[], None]) -> Callable[[], None]:
@@ -107,5 +126,5 @@ def _may_read_keys(frame: Frame) -> bool:
 def _show_tag(frame: Frame) -> None:
     collector = EnvReader(os.environ).read(COLLECTOR_URL).rstrip("/")
     st.code(tag_of(frame.store, collector), language=None, wrap_lines=True)
-    if not collector:
-        st.caption("Put the address of your collector in for YOUR-COLLECTOR.")
+    if note := note_on(collector):
+        st.caption(note)

@@ -239,8 +239,12 @@ def is_local(scope: Scope) -> bool:
         host = urlsplit(f"//{headers.get('host', '')}").hostname or ""
     except ValueError:
         return False
-    named = host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
-    return named and "forwarded" not in headers and all(map(_is_loopback, addresses))
+    return is_local_name(host) and "forwarded" not in headers and all(map(_is_loopback, addresses))
+
+
+def is_local_name(host: str) -> bool:
+    """Whether a host is the machine that asks for it, whichever that is."""
+    return host == "localhost" or host.endswith(".localhost") or _is_loopback(host)
 
 
 def _is_loopback(text: str) -> bool:

@@ -41,7 +41,10 @@ def add(
     slug: SlugArgument,
     name: NameArgument,
     page: Annotated[str | None, typer.Option(metavar="PATTERN", help="A page is seen, such as /checkout/**.")] = None,
-    target: Annotated[str | None, typer.Option(metavar="PATTERN", help="A target is clicked.")] = None,
+    target: Annotated[
+        str | None,
+        typer.Option(metavar="PATTERN", help="A target is clicked, or an event has it."),
+    ] = None,
     product: Annotated[str | None, typer.Option(metavar="PATTERN", help="Anything is done with a product.")] = None,
     event: Annotated[str | None, typer.Option(metavar="PATTERN", help="A named event, such as add_to_cart.")] = None,
     properties: Annotated[

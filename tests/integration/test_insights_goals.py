@@ -18,6 +18,8 @@ GOALS = (
     Goal("Quoted", "page", "/it's*"),
     Goal("Any page", "page", "**"),
     Goal("Button", "target", "*-to-cart"),
+    Goal("Any target", "target", "**"),
+    Goal("Any product", "product", "**"),
     Goal("Product", "product", "p?"),
     Goal("Second", "product", "p2"),
 )
