@@ -40,7 +40,7 @@ def make_console() -> Console:
 
 def _stores(stores: list[StoreNumbers], *, checked: bool, with_zones: bool) -> Table:
     """The stores' numbers, and beside them the read models' if the run waited for them."""
-    title = "Stores, with the visitors of this month"
+    title = "Stores: all that was sent, and the visitors of the newest month alone"
     table = Table(box=None, pad_edge=False, header_style="dim", title=title, **_TITLE)
     table.add_column("store", no_wrap=True, overflow="fold")
     if with_zones:
