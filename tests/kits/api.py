@@ -142,8 +142,12 @@ class Person:
         return self.api.post(path, body, self.access_token)
 
     def is_signed_in(self) -> bool:
-        """Whether the access token is still taken."""
-        status = self.ask("GET", "/v1/identity/me").status_code
+        """Whether the access token is still taken; waits for its next request where there were too many."""
+        deadline, status = time.monotonic() + 20, 429
+        while status == 429 and time.monotonic() < deadline:
+            answer = self.ask("GET", "/v1/identity/me")
+            status = answer.status_code
+            time.sleep(float(answer.headers.get("retry-after", 0)) if status == 429 else 0)
         assert status in (200, 401)
         return status == 200
 

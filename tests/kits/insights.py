@@ -109,7 +109,7 @@ def _visitor(chance: random.Random, when: int, number: int) -> Iterator[tuple[in
         kind = chance.choice(("view", "view", "click", "event"))
         fields = event(
             when, **fixed, url=url, referrer=chance.choice(_REFERRERS), product=chance.choice(("", "p1", "p2")),
-            type=kind, target=chance.choice(_TARGETS) if kind != "view" else "",
+            type=kind, target=chance.choice(_TARGETS) if kind == "click" else _TARGETS[1] if kind == "event" else "",
             name=chance.choice(_NAMES) if kind == "event" else "",
             properties=chance.choice((None, {"size": "M"}, {"size": "L"})) if kind == "event" else None,
             event_id=f"{chance.getrandbits(64):x}",
