@@ -15,8 +15,26 @@ def error_of(visitors: int) -> float:
     return 0.0 if visitors <= VISITORS_EXACT_UP_TO else round(visitors * VISITORS_RELATIVE_ERROR, 1)
 
 
+class SessionRates:
+    """What follows from sums over sessions."""
+
+    sessions: int
+    bounces: int
+    duration_ms: int
+
+    @property
+    def bounce_rate(self) -> float | None:
+        """Bounces per session, 0 to 1; None without sessions."""
+        return self.bounces / self.sessions if self.sessions > 0 else None
+
+    @property
+    def session_seconds(self) -> float | None:
+        """The mean length of a session; None without sessions."""
+        return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
+
+
 @dataclass(frozen=True)
-class Numbers:
+class Numbers(SessionRates):
     """The numbers of any set of buckets and values.
 
     Attributes:
@@ -55,16 +73,6 @@ class Numbers:
         found = _Lessened(**vars(left))
         object.__setattr__(found, "counted", self.visitors)
         return found
-
-    @property
-    def bounce_rate(self) -> float | None:
-        """Bounces per session, 0 to 1; None without sessions."""
-        return self.bounces / self.sessions if self.sessions > 0 else None
-
-    @property
-    def session_seconds(self) -> float | None:
-        """The mean length of a session; None without sessions."""
-        return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
 
     @property
     def views_per_session(self) -> float | None:

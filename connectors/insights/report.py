@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from connectors.clickhouse.client import ClickHouse
 from connectors.insights import Bots, Insights, InvalidQuery, Row, Scope
 from connectors.insights.keys import time_range
+from connectors.insights.numbers import SessionRates
 from marketplace.flows import EXPIRED
 from marketplace.stores import SLUG
 from marketplace.tables import LEDGER, ROLLUPS
@@ -19,7 +20,7 @@ __all__ = ["Analytics", "Bots", "InvalidQuery", "LedgerRow", "LedgerTotals", "Re
 
 
 @dataclass(frozen=True)
-class ReportRow:
+class ReportRow(SessionRates):
     """Numbers of one bucket and value.
 
     Attributes:
@@ -47,16 +48,6 @@ class ReportRow:
     sessions: int
     bounces: int
     duration_ms: int
-
-    @property
-    def bounce_rate(self) -> float | None:
-        """Bounces per session, 0 to 1; None without sessions."""
-        return self.bounces / self.sessions if self.sessions > 0 else None
-
-    @property
-    def session_seconds(self) -> float | None:
-        """The mean length of a session; None without sessions."""
-        return self.duration_ms / 1000 / self.sessions if self.sessions > 0 else None
 
 
 @dataclass(frozen=True)

@@ -53,6 +53,9 @@ _MAX_REASONS: Final = 100
 _SEND_SECONDS: Final = 30.0
 _STORE_SECONDS: Final = 1.0
 """How often an import looks whether its store is still there."""
+
+_STORE_SHARE: Final = 10
+"""A look takes no more than so small a part of the time, however long MongoDB needs to say that it does not answer."""
 _KEY_CHARS: Final = 16
 _MAX_NAME_CHARS: Final = 512
 _EXAMPLE_BYTES: Final = 120
@@ -177,7 +180,7 @@ class LogImport:
         )
         self._records: list[Record] = []
         self._reading = ImportCounts()
-        self._looked_at = float("-inf")
+        self._next_look = float("-inf")
 
     def read(self, file_name: str, lines: Iterable[LogLine], reading: Reading) -> None:
         """Import the lines of one file and wait until Kafka has them.
@@ -271,16 +274,18 @@ class LogImport:
         self._progress(self.counts)
 
     def _check_store(self) -> None:
-        now = self._to.retry.monotonic()
-        if now - self._looked_at < _STORE_SECONDS:
+        began = self._to.retry.monotonic()
+        if began < self._next_look:
             return
-        self._looked_at = now
         slug = self._to.store.slug
         try:
             store = self._to.stores.get(slug)
         except (StoresUnavailable, InvalidStore):
             # It was there before, and somebody may be editing its document by hand: it is looked up again.
             return
+        finally:
+            ended = self._to.retry.monotonic()
+            self._next_look = ended + max(_STORE_SECONDS, (ended - began) * _STORE_SHARE)
         if store is None or store.deleted:
             raise StoreDeleted(f"store {slug} was deleted meanwhile: nothing more is imported into it")
 

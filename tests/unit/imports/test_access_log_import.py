@@ -12,7 +12,7 @@ import pytest
 from connectors.kafka.memory import MemoryProducer
 from connectors.kafka.records import Unavailable
 from connectors.mongo.salts import MemorySalts, SaltCache, SaltsUnavailable
-from connectors.mongo.stores import MemoryStores
+from connectors.mongo.stores import MemoryStores, StoresUnavailable
 from ingest.imports.access_log import BATCH_LINES, MAX_LETTERS, Destination, ImportCounts, LogImport, StoreDeleted
 from ingest.imports.bounded_retry import BoundedRetry
 from ingest.imports.log_files import BrokenLogFile, read_lines
@@ -24,6 +24,7 @@ from marketplace.access_logs.views import COLLECTOR, FILE, METHOD, NO_PAGE, STAT
 from marketplace.access_logs.w3c import W3cFormat
 from marketplace.clicks.events import CollectedClick, decode_click
 from marketplace.networks import parse_networks
+from marketplace.stores import Store
 from marketplace.topics import CLICKS_COLLECTED, IMPORTS_DEAD
 from tests.kits.collector import SHOP, SteppingClock, memory_producer
 
@@ -388,7 +389,7 @@ def test_requests_of_another_time_than_was_asked_for_are_left_out_and_counted_an
     assert kit.run(data, selection=everything).sent == 0
 
 
-def test_an_import_whose_store_is_deleted_meanwhile_stops_within_a_second() -> None:
+def test_an_import_whose_store_is_deleted_meanwhile_stops_at_the_next_batch_a_second_later() -> None:
     kit = Kit()
 
     def delete() -> None:
@@ -400,6 +401,27 @@ def test_an_import_whose_store_is_deleted_meanwhile_stops_within_a_second() -> N
         kit.run(line(1) * (BATCH_LINES * 2))
     assert kit.importing is not None
     assert len(kit.clicks()) == kit.importing.counts.sent == BATCH_LINES
+
+
+def test_a_mongo_that_hangs_takes_no_more_than_a_tenth_of_an_imports_time() -> None:
+    kit = Kit()
+    looks: list[float] = []
+
+    def hang(slug: str) -> Store | None:
+        looks.append(kit.clock.monotonic())
+        kit.clock.step(9)
+        raise StoresUnavailable("frozen")
+
+    class Hanging(MemoryStores):
+        get = staticmethod(hang)
+
+    kit.stores = Hanging()
+    kit.after_batch = lambda: kit.clock.step(5)
+    began = kit.clock.monotonic()
+    assert kit.run(line(1) * (BATCH_LINES * 40)).sent == BATCH_LINES * 40
+    took = kit.clock.monotonic() - began
+    assert len(looks) > 1
+    assert 9 * len(looks) <= took / 10 + 9
 
 
 def test_an_import_goes_on_while_mongo_cannot_say_whether_its_store_is_there() -> None:
