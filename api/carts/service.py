@@ -147,13 +147,13 @@ class CartService:
     async def add(self, holder: Holder, product: str, variant: str, quantity: int) -> CartView:
         """Put further pieces of a variant in; see :func:`add` and :meth:`Carts.change` for the errors."""
         sold, now = await self._sold(product), self._clock()
-        edit = lambda cart: add(cart, sold, variant, quantity, milliseconds(now))  # noqa: E731
+        edit = lambda cart: add(cart, sold, variant, quantity, milliseconds(now))  # noqa: E731  # it is handed on, and has the type that is asked for
         return await self._view(await self._carts.change(holder, edit, now))
 
     async def put(self, holder: Holder, product: str, variant: str, quantity: int) -> CartView:
         """Let it have so many pieces of a variant; see :func:`put` and :meth:`Carts.change` for the errors."""
         sold, now = await self._sold(product), self._clock()
-        edit = lambda cart: put(cart, sold, variant, quantity, milliseconds(now))  # noqa: E731
+        edit = lambda cart: put(cart, sold, variant, quantity, milliseconds(now))  # noqa: E731  # it is handed on, and has the type that is asked for
         return await self._view(await self._carts.change(holder, edit, now))
 
     async def set_quantity(self, holder: Holder, variant: str, quantity: int) -> CartView:

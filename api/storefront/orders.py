@@ -130,7 +130,7 @@ class StorefrontOrders:
             NoSuchOrder: There is none, or it is somebody else's.
         """
         asked = Asked(order, Party.BUYER, caller.user.id, trace_parent=trace_parent)
-        work = lambda claim, answer: self._ordering.orders.cancel(asked, claim, answer)  # noqa: E731
+        work = lambda claim, answer: self._ordering.orders.cancel(asked, claim, answer)  # noqa: E731  # it is handed on, and has the type that is asked for
         await self._once(caller, once, {"do": "cancel", "order": order}, work)
 
     async def refund(
@@ -144,7 +144,7 @@ class StorefrontOrders:
         """
         asked = Asked(order, Party.BUYER, caller.user.id, trace_parent=trace_parent)
         said = {"do": "refund", "order": order, "counts": {str(key): n for key, n in counts.items()}, "reason": reason}
-        work = lambda claim, answer: self._ordering.orders.refund(asked, counts, reason, None, claim, answer)  # noqa: E731
+        work = lambda claim, answer: self._ordering.orders.refund(asked, counts, reason, None, claim, answer)  # noqa: E731  # it is handed on, and has the type that is asked for
         await self._once(caller, once, said, work)
 
     async def reorder(self, caller: Caller, order: str) -> str:

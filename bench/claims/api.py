@@ -302,7 +302,7 @@ def profiled(profile: Path) -> list[Row]:
     and in callbacks of the loop, and is not counted for it. For the steps see :func:`table`, which subtracts.
     """
     own: Counter[str] = Counter()
-    stats: dict[tuple[str, int, str], tuple[Any, ...]] = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]
+    stats: dict[tuple[str, int, str], tuple[Any, ...]] = pstats.Stats(str(profile)).stats  # type: ignore[attr-defined]  # the stubs leave it out
     for (file, _, function), (_, _, seconds, _, _) in stats.items():
         if "epoll" not in function:
             own[_package(file, function)] += seconds

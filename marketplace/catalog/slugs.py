@@ -30,8 +30,8 @@ _TITLE_CHARS: Final = 48
 _HASH_CHARS: Final = 8
 _OTHER: Final = re.compile(r"[^a-z0-9]+")
 _OTHER_SCRIPTS: Final = (
-    "аa бb вv гg дd еe ёe жzh зz иi йy кk лl мm нn оo пp рr сs тt уu фf хkh цts чch шsh щshch ъ ыy ь эe юyu яya іi їyi "  # noqa: RUF001
-    "єye ґg αa βv γg δd εe ζz ηi θth ιi κk λl μm νn ξx οo πp ρr σs ςs τt υy φf χch ψps ωo"  # noqa: RUF001
+    "аa бb вv гg дd еe ёe жzh зz иi йy кk лl мm нn оo пp рr сs тt уu фf хkh цts чch шsh щshch ъ ыy ь эe юyu яya іi їyi "  # noqa: RUF001  # these letters are what it is about
+    "єye ґg αa βv γg δd εe ζz ηi θth ιi κk λl μm νn ξx οo πp ρr σs ςs τt υy φf χch ψps ωo"  # noqa: RUF001  # these letters are what it is about
 )
 """Letters of Cyrillic and Greek, each with what it is written as."""
 

@@ -115,7 +115,7 @@ def test_what_is_restored_agrees_in_every_number_and_so_does_the_original(tempor
         assert backup.before <= stack.counts() <= backup.after
         assert_agrees(stack)
         stack.down()
-        print(f"{backup.folder.name}: stood still for {backup.still_seconds} s, {backup.before} to {backup.after}")  # noqa: T201
+        print(f"{backup.folder.name}: stood still for {backup.still_seconds} s, {backup.before} to {backup.after}")  # noqa: T201  # a figure for who runs it
 
 
 def test_a_pause_that_is_longer_than_all_sessions_and_hangs_restarts_nothing_and_loses_nothing(temporary: Path) -> None:

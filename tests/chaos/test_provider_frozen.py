@@ -110,7 +110,7 @@ def test_while_the_provider_stands_still_orders_wait_and_then_all_end_and_nobody
             if own in unwanted:
                 since = time.monotonic()
                 cancel(shop, own)
-                eventually(lambda own=own: shop.reservation(own)["state"] == "released", "its goods are free", 20.0)  # type: ignore[misc]
+                eventually(lambda own=own: shop.reservation(own)["state"] == "released", "its goods are free", 20.0)  # type: ignore[misc]  # mypy infers no lambda with a default
                 released.append(time.monotonic() - since)
             time.sleep(max(0.0, began + EVERY_SECONDS * (len(waiting) + len(unwanted)) - time.monotonic()))
         assert {shop.order(own)["state"] for own in waiting} == {"pending"}

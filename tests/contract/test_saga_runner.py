@@ -130,7 +130,7 @@ def test_a_replay_of_the_whole_log_in_another_order_of_keys_changes_nothing(shop
     fleet.send(shuffled_keys(log, seed=3))
 
     for service in (Service.ORDERS, Service.INVENTORY, Service.PAYMENTS):
-        fleet.until(lambda service=service: fleet.caught_up(service), f"{service} has heard all")  # type: ignore[misc]
+        fleet.until(lambda service=service: fleet.caught_up(service), f"{service} has heard all")  # type: ignore[misc]  # mypy infers no lambda with a default
     assert shop.document() == before
     assert wrong(shop) == []
     duplicates = fleet.running[0].runner.counts().records.duplicates

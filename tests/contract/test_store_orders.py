@@ -54,7 +54,7 @@ def of(store: str, number: int, **fields: object) -> Played:
     """An order; five at a time were placed in the same millisecond."""
     own = fields.pop("order", f"{store.encode().hex()}{number:0{32 - 2 * len(store)}x}")
     lines = (line(1, "Blue mug", 1_000, 2, variant=VARIANT, sku="MUG+(1)"),)
-    return placed(store, *lines, placed_ms=NOW_MS - number // 5 * 60_000, order=str(own), **fields)  # type: ignore[arg-type]
+    return placed(store, *lines, placed_ms=NOW_MS - number // 5 * 60_000, order=str(own), **fields)  # type: ignore[arg-type]  # any field of it
 
 
 SPECIAL = {

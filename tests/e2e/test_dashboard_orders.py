@@ -122,7 +122,7 @@ def check_looks(window: Tab, *, dark: bool = False) -> None:
         window.page.emulate_media(color_scheme="light")
     before = window.page.viewport_size
     assert before is not None
-    window.page.set_viewport_size(PHONE)  # type: ignore[arg-type]
+    window.page.set_viewport_size(PHONE)  # type: ignore[arg-type]  # a dictionary of two numbers
     window.wait_fits()
     window.page.set_viewport_size(before)
 

@@ -78,7 +78,7 @@ def test_with_a_key_of_no_store_the_console_says_the_collectors_reason_once(name
         page.clock.install()
         at(page, own)
         for count in range(1, 4):
-            pass_time(page, lambda count=count: len(answers) >= count)  # type: ignore[misc]
+            pass_time(page, lambda count=count: len(answers) >= count)  # type: ignore[misc]  # mypy infers no lambda with a default
             page.click("button")
     assert (len(warnings), own.so_far()) == (1, [])
     assert warnings[0].startswith("m.js: ")
@@ -215,5 +215,5 @@ def test_a_page_that_is_hidden_sends_at_once_what_it_has_and_keeps_what_is_not_t
         run(page, f"marketplace('a'); {hide}")
         eventually(lambda: page.evaluate("0") or answers[1:], "it is sent, and not taken")
         own.collector.producer.available = True
-        eventually(lambda: run(page, hide) or 202 in answers[1:], "it is sent again")  # type: ignore[func-returns-value]
+        eventually(lambda: run(page, hide) or 202 in answers[1:], "it is sent again")  # type: ignore[func-returns-value]  # it is called on the way to the second
     assert own.events(2)[-1].name == "a"

@@ -317,7 +317,7 @@ def test_a_rotation_signs_nobody_out_of_any_process_and_the_old_key_goes_with_it
         assert eventually(lambda: published(first) == published(second) == {newest}, 15)
         for process in processes:
             # Whose token was read a moment ago reads for half a second more.
-            assert eventually(lambda: me(process, old.access_token).status_code == 401, 1)  # noqa: B023
+            assert eventually(lambda: me(process, old.access_token).status_code == 401, 1)  # noqa: B023  # it is called before the next one
             assert_refused(process, old.access_token)
             assert process.sign_in(old.email).is_signed_in()
 

@@ -210,7 +210,7 @@ def test_the_process_says_which_part_does_not_answer_and_stays_ready_for_all_els
     parts: Parts, registry: Registry
 ) -> None:
     admin = registry.api.admin_url
-    ask: Callable[[str], httpx.Response] = lambda path: httpx.get(f"{admin}{path}", timeout=10)  # noqa: E731
+    ask: Callable[[str], httpx.Response] = lambda path: httpx.get(f"{admin}{path}", timeout=10)  # noqa: E731  # it is handed on, and has the type that is asked for
     with frozen(parts, "clickhouse"):
         ready = ask("/readyz")
         assert (ready.status_code, ready.json()["mongo"], ready.json()["redis"]) == (200, "answers", "answers")

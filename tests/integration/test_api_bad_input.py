@@ -23,7 +23,7 @@ from tests.kits.depth import share
 from tests.kits.orders import FOREIGN_COUNTED, FOREIGN_ORDER
 from tests.kits.tenancy import Run, World, application, worlds_with_identity
 
-OPENAPI: Final[dict[str, Any]] = application().app.state.openapi()  # type: ignore[attr-defined]
+OPENAPI: Final[dict[str, Any]] = application().app.state.openapi()  # type: ignore[attr-defined]  # the edge is typed as any application
 SCHEMAS: Final[dict[str, Any]] = OPENAPI["components"]["schemas"]
 PAGES: Final = ("/docs", "/problems", "/openapi.json")
 """For people, who send nothing."""

@@ -407,7 +407,7 @@ def test_goods_go_their_way_step_by_step_and_what_is_shipped_is_refunded_and_not
         assert await world.everything() == before
         body = {"lines": [{"number": 1, "quantity": 1}]}
         assert (await world.ask("POST", f"{path}/refunds", "max", json=body, headers=keyed())).status_code == 200
-        body["restock"] = True  # type: ignore[assignment]
+        body["restock"] = True  # type: ignore[assignment]  # what is inferred is narrower
         assert (await world.ask("POST", f"{path}/refunds", "max", json=body, headers=keyed())).status_code == 200
         rows = await world.client[world.database][OUTBOX.name].find({"type": "ORDER_REFUND_REQUESTED"}).to_list()
         assert [('"restocked":[]' in row["payload"]) for row in rows] == [True, False]

@@ -175,7 +175,7 @@ CASES: Final = [
 
 
 def test_the_tables_have_every_route() -> None:
-    rules = build_app(lambda: pytest.fail("nothing starts")).app.state.rules  # type: ignore[attr-defined]
+    rules = build_app(lambda: pytest.fail("nothing starts")).app.state.rules  # type: ignore[attr-defined]  # the edge is typed as any application
     # Pages of the storefront: test_storefront_outages.py.
     assert {key for key in rules if not is_page(key[1])} == {*REQUESTS, LAST, *OTHERS}
 

@@ -180,7 +180,7 @@ def test_an_admin_gives_a_plan_and_ends_it_and_both_hold_at_once_for_what_change
     for slug, status in ((second, 403), (first, 201)):
         assert elsewhere.ask("POST", f"/v1/stores/{slug}/import-key").status_code == status
     for slug, frozen in ((first, False), (second, True)):
-        assert eventually(lambda: elsewhere.ask("GET", f"/v1/stores/{slug}").json()["frozen"] is frozen, 1)  # noqa: B023
+        assert eventually(lambda: elsewhere.ask("GET", f"/v1/stores/{slug}").json()["frozen"] is frozen, 1)  # noqa: B023  # it is called before the next one
 
 
 @dataclass
@@ -256,8 +256,8 @@ ADMIN_READS = asks("GET", "/v1/admin/accounts/{boss}", "root")
 ADMIN_CHANGES = asks("DELETE", "/v1/admin/accounts/{boss}/grants/premium", "root")
 DEMOTION = boss_asks("PATCH", MEMBER, {"role": "analyst"})
 REMOVAL = boss_asks("DELETE", MEMBER)
-BAN: Event = lambda scene: scene.do(lambda accounts: accounts.set_banned(user_of(scene.member), banned=True))  # noqa: E731
-NO_ADMIN: Event = lambda scene: scene.do(lambda accounts: accounts.set_admin(user_of(scene.root), admin=False))  # noqa: E731
+BAN: Event = lambda scene: scene.do(lambda accounts: accounts.set_banned(user_of(scene.member), banned=True))  # noqa: E731  # it is handed on, and has the type that is asked for
+NO_ADMIN: Event = lambda scene: scene.do(lambda accounts: accounts.set_admin(user_of(scene.root), admin=False))  # noqa: E731  # it is handed on, and has the type that is asked for
 
 LOSSES: dict[str, tuple[Event, By, By, int]] = {
     "a lower role": (DEMOTION, READS_KEYS, MAKES_KEY, 403),

@@ -294,7 +294,7 @@ def test_an_answer_of_a_service_is_passed_on_as_it_is_also_where_it_is_an_error(
     headers = {"content-type": "application/problem+json", "retry-after": "17"}
     for status in (400, 404, 413, 429, 500, 502, 503):
         reply = Reply(status, b'{"own": true}', headers)
-        proxy.services["api"].reply = lambda seen, reply=reply: reply  # type: ignore[misc]
+        proxy.services["api"].reply = lambda seen, reply=reply: reply  # type: ignore[misc]  # mypy infers no lambda with a default
         answer = proxy.ask("POST", "/v1/x", b"{}")
         assert (answer.status, answer.body, answer.headers.get_all("retry-after")) == (status, reply.body, ["17"])
 

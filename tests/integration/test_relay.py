@@ -159,7 +159,7 @@ def test_a_connector_that_starts_for_the_first_time_sends_what_was_there_before_
     events = [event_for_tests(order, version) for version in (2, 9, 1, 30, 4)]
     relay.connect.stop(NAME)
     # Until its task has ended it sends what is said, and what comes after its start is sent again then.
-    eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]
+    eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]  # None fails the test
     for event in events:
         relay.say(event)
     restart(relay.connect, NAME)
@@ -181,7 +181,7 @@ def test_where_mongo_has_lost_the_changes_the_whole_outbox_is_sent_again_and_tha
     tail, missed = relay.tail(), [event_for_tests(new_order()) for _ in range(3)]
     relay.connect.stop(NAME)
     relay.say(*missed)
-    eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]
+    eventually(lambda: not relay.connect.status(NAME).tasks, "it stops")  # type: ignore[union-attr]  # None fails the test
     relay.connect.set_places(NAME, [lost(place) for place in relay.connect.places(NAME)])
     relay.connect.resume(NAME)
     tail.until([event.id for event in missed])
@@ -272,10 +272,10 @@ def test_a_connector_that_nobody_resends_with_any_more_goes_on_by_itself(
     assert resend_killed_at(relay, method, ending)[0].endswith("/stop")
     relay.say(event)
     if ending != "/resume":
-        eventually(lambda: relay.connect.status(NAME).state == "STOPPED", "it is stopped")  # type: ignore[union-attr]
+        eventually(lambda: relay.connect.status(NAME).state == "STOPPED", "it is stopped")  # type: ignore[union-attr]  # None fails the test
         for now[0] in (1.0, STOPPED_SECONDS):
             watch.look()
-            assert relay.connect.status(NAME).state == "STOPPED"  # type: ignore[union-attr]
+            assert relay.connect.status(NAME).state == "STOPPED"  # type: ignore[union-attr]  # None fails the test
         now[0] = 1.0 + STOPPED_SECONDS
         watch.look()
     tail.until([event.id])
@@ -329,7 +329,7 @@ def test_a_task_that_has_failed_is_shown_and_started_again_until_it_runs(relay: 
         eventually(lambda: relay.metric("marketplace_relay_restarts_total") > before, "it is started again")
         for name in ("connect", "relay"):
             eventually(
-                lambda name=name: "task outbox-0 has failed" in relay.stack.process(name).problem,  # type: ignore[misc]
+                lambda name=name: "task outbox-0 has failed" in relay.stack.process(name).problem,  # type: ignore[misc]  # mypy infers no lambda with a default
                 f"{name} says so in the status",
             )
         assert "RecordTooLargeException" in relay.stack.process("relay").problem

@@ -104,7 +104,7 @@ def test_an_order_ends_within_a_second_or_so_of_being_placed(relay: Relay, shop:
 
     took = [seconds_to_end(shop, own) for own in shop.orders]
 
-    print(f"placed to ended: p50 {quantile(took, 0.5):.2f} s, p99 {quantile(took, 0.99):.2f} s")  # noqa: T201
+    print(f"placed to ended: p50 {quantile(took, 0.5):.2f} s, p99 {quantile(took, 0.99):.2f} s")  # noqa: T201  # a figure for who runs it
     assert quantile(took, 0.5) < 5.0
     assert wrong(shop) == []
 

@@ -151,7 +151,7 @@ def test_following_ends_whenever_it_is_ended_also_where_an_answer_comes_at_that_
                 other = Follower(SearchIndex(), ProductFeed(feed, world.database))
                 running = asyncio.create_task(other.run())
                 # Some are ended while they read, and some while they follow.
-                await until(lambda other=other, at=at: other.reads > 0 or at % 3 == 0, "it reads")  # type: ignore[misc]
+                await until(lambda other=other, at=at: other.reads > 0 or at % 3 == 0, "it reads")  # type: ignore[misc]  # mypy infers no lambda with a default
                 running.cancel()
                 _, pending = await asyncio.wait([running], timeout=5)
                 assert not pending
@@ -209,7 +209,7 @@ def test_under_a_thousand_inserts_and_deletes_a_walk_sees_each_product_that_stay
                         return seen, passed
                     # The pages are spread over all the writes.
                     enough = min(WRITES, (page + 1) * WRITES // 30)
-                    await until(lambda enough=enough: written >= enough, f"{enough} writes")  # type: ignore[misc]
+                    await until(lambda enough=enough: written >= enough, f"{enough} writes")  # type: ignore[misc]  # mypy infers no lambda with a default
                 raise AssertionError("the pages have no end")
 
             queries = [Query("mug"), Query("", sort=Sort.PRICE_UP), Query("", sort=Sort.NEWEST)]

@@ -51,4 +51,4 @@ NGINX_JSON = (
     f'{{"time_local":"20/Nov/2026:09:12:00 +0000","remote_addr":"{CLIENT}","request":"GET /p/mug?x=1 HTTP/1.1",'
     f'"status":"200","http_referer":"https://www.google.com/","http_user_agent":"{AGENT}","host":"shop.example"}}'
 )
-DOCKER = '{"log":"%s\\n","stream":"stdout","time":"2026-11-20T09:13:00Z"}' % COMBINED.replace('"', '\\"')  # noqa: UP031
+DOCKER = '{"log":"%s\\n","stream":"stdout","time":"2026-11-20T09:13:00Z"}' % COMBINED.replace('"', '\\"')  # noqa: UP031  # the text is full of braces

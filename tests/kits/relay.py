@@ -91,7 +91,7 @@ class Tail:
                         message.offset() or 0,
                         message.key(),
                         message.value(),
-                        message.headers() or [],  # type: ignore[arg-type]
+                        message.headers() or [],  # type: ignore[arg-type]  # its type says less than it takes
                     )
                 )
         return self.arrived

@@ -269,13 +269,13 @@ class World:
     @property
     def openapi(self) -> dict[str, Any]:
         """The OpenAPI document."""
-        found: dict[str, Any] = self.app.app.state.openapi()  # type: ignore[attr-defined]
+        found: dict[str, Any] = self.app.app.state.openapi()  # type: ignore[attr-defined]  # the edge is typed as any application
         return found
 
     @property
     def rules(self) -> dict[tuple[str, str], Any]:
         """The rules of all routes."""
-        found: dict[tuple[str, str], Any] = self.app.app.state.rules  # type: ignore[attr-defined]
+        found: dict[tuple[str, str], Any] = self.app.app.state.rules  # type: ignore[attr-defined]  # the edge is typed as any application
         return found
 
     async def ask(self, method: str, path: str, who: str = "", **options: Any) -> httpx.Response:

@@ -49,7 +49,7 @@ def test_a_permission_is_demanded_where_the_path_names_a_store_and_nowhere_else(
 def test_a_route_that_does_not_say_what_it_demands_cannot_be_registered() -> None:
     routes = Routes("/v1/stores", "Test")
     with pytest.raises(TypeError, match="demand"):
-        routes.add("GET", "/{store}")  # type: ignore[call-arg]
+        routes.add("GET", "/{store}")  # type: ignore[call-arg]  # that it cannot be left out is the test
     routes.router.add_api_route("/{store}", endpoint)
     with pytest.raises(ValueError, match=r"GET /v1/stores/\{store\} does not say what it demands"):
         include(silent_app(), [routes])

@@ -108,18 +108,18 @@ async def services() -> AsyncIterator[Services]:
 def make_app(request_seconds: float = REQUEST_SECONDS, body_seconds: float = BODY_SECONDS) -> Edge:
     app = build_app(services, hosts=("api.example",), request_seconds=request_seconds, body_seconds=body_seconds)
     app.app.state.identities = Identities()  # type: ignore[attr-defined]  # nothing starts the application here
-    app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]
-    app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]
-    app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]
-    app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]
-    app.app.state.search = SEARCH  # type: ignore[attr-defined]
+    app.app.state.limiter = Limiter(Unlimited())  # type: ignore[attr-defined]  # the edge is typed as any application
+    app.app.state.tenancy = TENANCY  # type: ignore[attr-defined]  # the edge is typed as any application
+    app.app.state.known = Known(Identities(), TENANCY)  # type: ignore[attr-defined]  # the edge is typed as any application
+    app.app.state.analytics = ANALYTICS  # type: ignore[attr-defined]  # the edge is typed as any application
+    app.app.state.search = SEARCH  # type: ignore[attr-defined]  # the edge is typed as any application
     return app
 
 
 APP, IMPATIENT_APP = make_app(), make_app(request_seconds=0.05, body_seconds=0.05)
 # Pages of the storefront answer with pages; tests/unit/storefront is about them.
-RULES = {key: rule for key, rule in APP.app.state.rules.items() if not is_page(key[1])}  # type: ignore[attr-defined]
-OPENAPI = APP.app.state.openapi()  # type: ignore[attr-defined]
+RULES = {key: rule for key, rule in APP.app.state.rules.items() if not is_page(key[1])}  # type: ignore[attr-defined]  # the edge is typed as any application
+OPENAPI = APP.app.state.openapi()  # type: ignore[attr-defined]  # the edge is typed as any application
 
 
 def path_of(template: str) -> str:
@@ -390,7 +390,7 @@ class Counting(Known):
 @pytest.mark.parametrize(("method", "path", "rule"), as_list(RULES))
 def test_who_is_refused_makes_nobody_else_be_asked_for_once_more(method: str, path: str, rule: Any) -> None:
     known = Counting(Identities(), TENANCY)
-    COUNTED_APP.app.state.known = known  # type: ignore[attr-defined]
+    COUNTED_APP.app.state.known = known  # type: ignore[attr-defined]  # the edge is typed as any application
     refused = {"wrong": 401, "ended": 401, "down": 503} | ({"": 401} if rule.demand != Demand.NOTHING else {})
     refused |= {"good": 403} if rule.demand is Demand.ADMIN else {}
     for token, status in refused.items():

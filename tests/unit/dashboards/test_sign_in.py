@@ -435,7 +435,7 @@ def test_an_open_page_hears_which_store_was_taken_from_its_viewer() -> None:
         dashboard.known.viewers[TOKEN] = viewer_of("tea")
         return found
 
-    dashboard.known.member = member  # type: ignore[method-assign]
+    dashboard.known.member = member  # type: ignore[method-assign]  # what it answers is the test
     assert said(dashboard.socket("/session/watch", COOKIE)) == [{"lost": ["pots"]}]
 
 

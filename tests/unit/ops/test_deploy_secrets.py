@@ -86,7 +86,7 @@ def test_urls_have_the_passwords_of_their_files_and_are_taken_by_the_settings(fo
         (REDIS_URL, "redis_password"),
     ):
         name = password.replace("password", "url")
-        url = load({variable.file_name: str(folder / name)}, lambda env, variable=variable: env.read(variable))  # type: ignore[misc]
+        url = load({variable.file_name: str(folder / name)}, lambda env, variable=variable: env.read(variable))  # type: ignore[misc]  # mypy infers no lambda with a default
         assert unquote(urlsplit(url).password or "") == text(folder, password)
     kafka = load({KAFKA_SASL_PASSWORD.file_name: str(folder / "kafka_password")}, lambda e: e.read(KAFKA_SASL_PASSWORD))
     assert kafka == text(folder, "kafka_password")

@@ -32,7 +32,7 @@ OURS = [service for service in REGISTRY.services if service.name != "proxy"]
 
 @pytest.mark.parametrize("service", OURS, ids=lambda service: service.name)
 def test_every_service_of_ours_is_started_by_its_name_alone(service: object) -> None:
-    name = getattr(service, "name")  # noqa: B009
+    name = getattr(service, "name")  # noqa: B009  # mypy knows no such attribute
     process = process_of(name, [], {**URLS, "PATH": "/bin"})
     spec = REGISTRY.service(name)
 
