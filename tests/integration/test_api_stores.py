@@ -24,7 +24,7 @@ from marketplace.sagas.order_state import Order, OrderLine, OrderState, Refund
 from ops.stack import Stack
 from tests.kits.api_requests import filled
 from tests.kits.orders import DELIVERY, open_shop
-from tests.kits.stack import polled
+from tests.kits.stack import leftovers_collected, polled
 from tests.kits.tenancy import Run, World
 
 
@@ -493,13 +493,6 @@ def test_while_all_connections_are_taken_requests_are_answered_or_wait_and_none_
     asyncio.run(work())
 
 
-# The driver leaves a socket to the garbage collector where it is cancelled while it connects.
-SOCKETS_OF_THE_DRIVER = pytest.mark.filterwarnings(
-    "ignore:unclosed:ResourceWarning", "ignore:Exception ignored in. <socket:pytest.PytestUnraisableExceptionWarning"
-)
-
-
-@SOCKETS_OF_THE_DRIVER
 def test_a_request_that_is_given_up_in_the_middle_leaves_nothing_of_its_answer_to_another_one(run: Run) -> None:
     async def work(world: World) -> None:
         names = [f"user{number}" for number in range(6)]
@@ -521,10 +514,10 @@ def test_a_request_that_is_given_up_in_the_middle_leaves_nothing_of_its_answer_t
         for begin in range(0, 400, 20):
             await asyncio.gather(*(one(number) for number in range(begin, begin + 20)))
 
-    run(work)
+    with leftovers_collected():
+        run(work)
 
 
-@SOCKETS_OF_THE_DRIVER
 def test_who_gives_up_making_a_store_has_it_with_its_owner_or_has_nothing(run: Run) -> None:
     async def work(world: World) -> None:
         for number in range(40):
@@ -553,7 +546,8 @@ def test_who_gives_up_making_a_store_has_it_with_its_owner_or_has_nothing(run: R
             )
             assert again.status_code in ((403, 409) if f"shop-{number}" in stores else (201,)), again.text
 
-    run(work)
+    with leftovers_collected():
+        run(work)
 
 
 OPEN = [

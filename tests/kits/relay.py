@@ -19,6 +19,7 @@ import httpx
 from confluent_kafka import Consumer, TopicPartition
 
 from connectors.debezium.client import Connect
+from connectors.errors import Unavailable
 from connectors.mongo.client import Client, connect
 from connectors.mongo.sagas.documents import outbox_document
 from connectors.mongo.transactions import in_transaction
@@ -125,6 +126,20 @@ def ids_of(record: Arrived) -> str:
     return next((text.decode() for name, text in record.headers if name == "ce_id"), "")
 
 
+class PatientConnect(Connect):
+    """Kafka Connect, asked again while it shares out its work: after each change it answers nothing for a moment."""
+
+    def _ask(self, method: str, path: str, body: object = None, **missing: Any) -> Any:
+        deadline = time.monotonic() + ARRIVE_SECONDS
+        while True:
+            try:
+                return super()._ask(method, path, body, **missing)
+            except Unavailable:
+                if time.monotonic() > deadline:
+                    raise
+                time.sleep(0.1)
+
+
 @dataclass
 class Relay:
     """A stack with the connector of the outbox."""
@@ -179,7 +194,7 @@ def relayed_stack(
     ensure_jars(CONNECT_JARS)
     parts = REGISTRY.needed_by({"relay", *services})
     with Stack(folder, ports="auto", parts=parts, external=external or {}, **options) as stack:
-        relay = Relay(stack, connect(stack.urls.mongo), Connect(stack.urls.connect))
+        relay = Relay(stack, connect(stack.urls.mongo), PatientConnect(stack.urls.connect))
         try:
             yield relay
         finally:
